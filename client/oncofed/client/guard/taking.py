@@ -16,6 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -29,6 +30,8 @@ from oncofed.texts import LogLines, shown
 
 SECONDS_BEFORE_AGAIN = 300.0
 """What was not taken is tried again, for a disk may be full or an account shut out; not at once: a table is large."""
+_SECONDS_BEFORE_A_NO_AGAIN = 30.0
+"""A no that failed: until it is in force the plan is answered."""
 _ARGUMENTS = 3
 _AT_FAULT = 2
 _END_SECONDS = 5.0
@@ -63,6 +66,9 @@ class DecisionTaker:
             if working is not None and working.poll() is None:
                 continue
             self._working.pop(decision, None)
+            if decision is Decision.DECLINED and working is not None and working.returncode != 0:
+                soon = self._clock() + _SECONDS_BEFORE_A_NO_AGAIN
+                self._again_at[decision] = min(self._again_at[decision], soon)
             again = self._clock() >= self._again_at.get(decision, 0.0)
             try:
                 wanted = self._wanted(decision)
@@ -82,7 +88,7 @@ class DecisionTaker:
         """By plan: what enough persons want, if their accounts may decide. That the program looks at."""
         known, now = self._wishes.read(), datetime.now(UTC)
         if decision is Decision.DECLINED:
-            return {plan: wishes for plan, wishes in known.items() if decline_due(wishes, now=now)}
+            return {plan: wishes for plan, wishes in known.items() if decline_due(wishes)}
         waiting = {plan: wishes for plan, wishes in known.items() if wishes.approvals}
         if not waiting:
             return waiting
@@ -138,5 +144,12 @@ def _take(folder: NodeFolder, plan_hash: str) -> None:
         _log.info("%s by %s: %s", taken.decision.value, taken.decided_by, plan_hash[:12])
 
 
+def _ends_first() -> None:
+    """Of the guard's processes where memory runs out: it has the whole table, and can be begun again."""
+    with suppress(OSError):
+        Path("/proc/self/oom_score_adj").write_text("1000")
+
+
 if __name__ == "__main__":
+    _ends_first()
     sys.exit(main(sys.argv))

@@ -16,8 +16,9 @@ after its study, no log of the services, and nothing of a moment (sockets, locks
 beside it. Meanwhile nobody decides, and neither account nor audit log changes. Refused: a file that is not whole;
 another hospital's; a node that runs; a present folder whose ledger, answers or audit log hold anything that the backup
 does not know, or cannot be compared. An audit log that only has gone on since, about no plan, is kept, and so are all
-settings, keys and accounts that are here (`kept_settings`). What a lost disk knew, nobody here can tell: then the
-coordinator's questions do (`records.agreement`).
+settings, keys and accounts that are here (`kept_settings`). A last line of the log tells of the restore, and ends what
+persons had wished to approve. What a lost disk knew, nobody here can tell: then the coordinator's questions do
+(`records.agreement`).
 """
 
 from __future__ import annotations
@@ -49,7 +50,9 @@ from oncofed.client.pages.accounts import accounts_at_rest
 from oncofed.client.records.agreement import refuse_disagreement
 from oncofed.client.records.audit_entries import AuditEntry, verify_audit_log
 from oncofed.client.records.audit_files import at_rest, begun_of
+from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.records.sqlite_ledger import copy_ledger, read_ledger, verify_ledger
+from oncofed.client.records.wishes import RESTORED
 from oncofed.durable import unwritable
 from oncofed.errors import Fault, InvalidInput, RecordDamaged, RecordFailure
 from oncofed.supervision import SUPERVISOR_LOCK
@@ -66,7 +69,7 @@ class Restored:
     """What a node is now.
 
     held       what was in the backup.
-    audit_log  the head of the log, which may have gone on since.
+    audit_log  the head of the log, which may have gone on since; before the line that tells of the restore.
     former     where the folder is that was there before.
     """
 
@@ -106,8 +109,11 @@ def back_up(folder: NodeFolder, file: Path, *, now: datetime) -> Backup:
     return backup
 
 
-def restore(folder: NodeFolder, file: Path, *, now: datetime) -> Restored:
-    """Put a backup in place of the folder. Raises InvalidInput, RecordFailure; then the folder is as it was."""
+def restore(folder: NodeFolder, file: Path, *, now: datetime, by: str = "") -> Restored:
+    """Put a backup in place of the folder. by: the person.
+
+    Raises InvalidInput, RecordFailure; then the folder is as it was.
+    """
     with unwritable(folder.root):
         folder.root.parent.mkdir(parents=True, exist_ok=True)
         with working_folder(restoring(folder.root)) as made:
@@ -126,8 +132,10 @@ def restore(folder: NodeFolder, file: Path, *, now: datetime) -> Restored:
                 kept = keep_settings(folder, copy, since=since)
                 site = read_site(copy)
                 refuse_unless_root(site.users)
-                create(copy, site)
                 head = str(verify_audit_log(copy.audit_log).head)
+                if os.path.lexists(copy.audit_log):  # else nobody has wished anything
+                    AuditLog(copy.audit_log).append(RESTORED, by=by)
+                create(copy, site)
                 with _stopped(copy):
                     former = take_place(folder.root, made, now=now)
     return Restored(backup, head, former, kept)

@@ -55,13 +55,15 @@ def restore(folder: NodeFolder, file: Path) -> None:
     from datetime import UTC, datetime
 
     from oncofed.client.install.backup import restore as put_back
+    from oncofed.client.install.person import person
 
-    found = put_back(folder, file, now=datetime.now(UTC))
+    found = put_back(folder, file, now=datetime.now(UTC), by=person())
     held, kept = found.held, found.kept
     click.echo(f"{folder.root} is the node of {held.site} as it was on {held.taken_at}.")
     click.echo(f"Heads: ledger {held.ledger}, audit log {found.audit_log}. Compare them with those you noted outside.")
     if found.audit_log != held.audit_log:
         click.echo("The audit log that was here had gone on since then, about no plan, and is kept.")
+    click.echo("Whoever had said yes to a plan that was not approved then says so again.")
     if kept.stayed:
         click.echo(f"As they were here, not as in the backup: {', '.join(kept.stayed)}.")
         click.echo("The backup's lie beside them as NAME.of-backup. Compare, and remove them.")

@@ -6,16 +6,19 @@ more; then `take` looks whether enough want the same and takes it: in the comman
 process (`guard.taking`). The process of the pages takes none.
 
 Promises: whatever the policy, the ledger and the table say is asked when a decision is taken, not when somebody wished
-it, and an approval that was declined while the table was read is not put into force. To decline waits for no table, and
-asks no policy. Wishes count of accounts that are approvers and enabled at that moment, and two persons are two
-accounts. What cannot be taken ends its wishes, and the reason is kept for whoever looks. Refused: a wish for a plan
-that was decided on since the person looked, for an unknown data source, and a second one by the same person.
+it, and an approval that was declined, or whose rules were changed, while the table was read is not put into force. To
+decline waits for no table and nobody who decides, asks no policy, and counts whatever was decided since the person
+looked. Wishes count of accounts that are approvers and enabled at that moment, a yes only of one that was not changed
+since; two persons are two accounts. What cannot be approved ends the wishes for it, and so does what was begun
+`MOST_TRIES` times and never done; the reason is kept for whoever looks. Refused: a yes to a plan that was decided on
+since the person looked, for an unknown data source, and a second one by the same person.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -28,18 +31,24 @@ from oncofed.client.install.peers import peers_in_words
 from oncofed.client.install.spending import ledger_of
 from oncofed.client.pages.accounts import Account, Role, accounts_in
 from oncofed.client.records.agreement import refuse_disagreement
+from oncofed.client.records.approvals import Approvals
 from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.records.decisions import Approval, Decision
+from oncofed.client.records.followed_log import FollowedLog
 from oncofed.client.records.source_memory import remember_sources
 from oncofed.client.records.wishes import (
     APPROVAL_WANTED,
     DECLINE_WANTED,
     NOBODY,
     NOT_TAKEN,
+    TRIED,
+    May,
     Reason,
+    Wish,
     Wishes,
     decline_due,
     due,
+    same_person,
     wishes_in,
 )
 from oncofed.durable import replace_durably, unwritable
@@ -47,6 +56,9 @@ from oncofed.errors import Fault, InvalidInput, OncofedError, PrivacyRefusal
 from oncofed.plain_file import OtherKind, plain_bytes
 from oncofed.protocol.study_document import StudyDocument, document_bytes, schema_of
 
+MOST_TRIES = 3
+"""Then an approval that was begun and never done is given up: its process was killed each time."""
+_TIMES_SAID = 3
 _LONGEST_WORDS = 20_000
 """Bytes that are kept of why a decision was not taken."""
 
@@ -65,6 +77,10 @@ class WishRefused(OncofedError):
     def __init__(self, why: Refused) -> None:
         self.why = why
         super().__init__(_REFUSED[why])
+
+
+class GivenUp(OncofedError):
+    """An approval was begun as often as it may be."""
 
 
 _REFUSED = {
@@ -92,16 +108,22 @@ def approve(folder: NodeFolder, document: StudyDocument, *, source: str, by: str
     looked_on  `Wishes.ended` when this person read the plan.
 
     Raises InvalidInput (also where the policy asks for several persons by then), PrivacyRefusal, RecordFailure,
-    WishRefused; then nothing is approved.
+    WishRefused, also where somebody wants it declined, which is then done; then nothing is approved.
     """
+    known, plan_hash = Known.of(folder), document.plan.hash
 
     def still_wanted() -> None:
         refuse_one_person(read_policy(folder.policy))
-        if looked_on != _wishes(folder, document.plan.hash).ended:
+        wishes = known.wishes(plan_hash)
+        if looked_on != wishes.ended or decline_due(wishes, may=may_wish(folder)) is not None:
             raise WishRefused(Refused.DECIDED)
 
-    still_wanted()
-    return _approve(folder, document, source=source, by=by, still_wanted=still_wanted)
+    try:
+        still_wanted()
+        return _approve(folder, document, source=source, by=by, still_wanted=still_wanted)
+    except WishRefused:
+        known.take_decline(plan_hash)
+        raise
 
 
 def refuse_one_person(policy: NodePolicy) -> None:
@@ -112,50 +134,86 @@ def refuse_one_person(policy: NodePolicy) -> None:
         raise InvalidInput([Fault("policy: [node]", what, remedy)])
 
 
+@dataclass(frozen=True, eq=False)
+class Known:
+    """What a node has decided and its persons want. A process that asks often reads the whole audit log once."""
+
+    folder: NodeFolder
+    decisions: Approvals
+    by_plan: FollowedLog[Mapping[str, Wishes]]
+
+    @staticmethod
+    def of(folder: NodeFolder) -> Known:
+        return Known(folder, approvals_of(folder), wishes_in(folder.audit_log))
+
+    def wishes(self, plan_hash: str) -> Wishes:
+        """Raises RecordDamaged, RecordUnwritable."""
+        return self.by_plan.read().get(plan_hash, NOBODY)
+
+    def decline(self, plan_hash: str, *, by: str, reason: str) -> Approval:
+        """As the function."""
+        return self.decisions.decline(plan_hash, declined_by=by, now=datetime.now(UTC), reason=reason)
+
+    def take_decline(self, plan_hash: str) -> Approval | None:
+        """None where nobody wants it who may."""
+        wanted = decline_due(self.wishes(plan_hash), may=may_wish(self.folder))
+        return None if wanted is None else self.decline(plan_hash, by=wanted[2], reason=wanted[1])
+
+    def due(self, wishes: Wishes) -> tuple[Decision, str, str] | None:
+        """As `wishes.due`, by policy, clock and accounts of now."""
+        return due(wishes, read_policy(self.folder.policy), now=datetime.now(UTC), may=may_wish(self.folder))
+
+
 def decline(folder: NodeFolder, plan_hash: str, *, by: str, reason: str = "") -> Approval:
     """Decline a plan, or withdraw its approval. Its document may be lost. Waits for no table that is being read."""
-    return approvals_of(folder).decline(plan_hash, declined_by=by, now=datetime.now(UTC), reason=reason)
+    return Known.of(folder).decline(plan_hash, by=by, reason=reason)
 
 
-def want(
-    folder: NodeFolder,
-    plan_hash: str,
-    decision: Decision,
-    *,
-    of: str,
-    by: str,
-    looked_on: str,
-) -> None:
-    """Note that a person, who is known by an account's password, wants this.
+def want(known: Known, plan_hash: str, decision: Decision, *, of: str, by: Account, looked_on: str) -> None:
+    """Note that a person, whose account's password was just checked, wants this.
 
     of         the data source, or the reason to decline.
     looked_on  `Wishes.ended` when this person read the plan.
 
     Raises WishRefused, InvalidInput for a plan that is not here, RecordFailure.
     """
-    with approvals_of(folder).held():  # meanwhile nobody decides
-        wishes = _wishes(folder, plan_hash)
+    if decision is Decision.DECLINED:
+        _want_declined(known, find_hash(known.folder, plan_hash, known.decisions), reason=Reason(of), by=by)
+        return
+    folder = known.folder
+    with known.decisions.held():  # meanwhile nobody decides
+        wishes = known.wishes(plan_hash)
         if looked_on != wishes.ended:
             raise WishRefused(Refused.DECIDED)
-        log = AuditLog(folder.audit_log)
-        if decision is Decision.DECLINED:
-            log.append(DECLINE_WANTED, plan_hash=find_hash(folder, plan_hash), by=by, code=Reason(of))
-            return
-        looked_at(folder, plan_hash)
+        looked_at(folder, plan_hash, known.decisions)
         if of not in [source.name for source in read_policy(folder.policy).sources]:
             raise WishRefused(Refused.SOURCE)
-        if by in wishes.approving(of, now=datetime.now(UTC)):
+        waiting = wishes.waiting(datetime.now(UTC), may=may_wish(folder))
+        if any(same_person(each.by, by.name) and each.of == of for each in waiting):
             raise WishRefused(Refused.SAID)
-        log.append(APPROVAL_WANTED, plan_hash=plan_hash, by=by, facts={"data_source": of})
+        facts = {"data_source": of, "account": by.mark}
+        AuditLog(folder.audit_log).append(APPROVAL_WANTED, plan_hash=plan_hash, by=by.name, facts=facts)
 
 
-def _wishes(folder: NodeFolder, plan_hash: str) -> Wishes:
-    return wishes_in(folder.audit_log).read().get(plan_hash, NOBODY)
+def _want_declined(known: Known, plan_hash: str, *, reason: Reason, by: Account) -> None:
+    """An approval looks last whether it is declined. One that has just looked is told after this no: it is repeated."""
+    log = AuditLog(known.folder.audit_log)
+    for _ in range(_TIMES_SAID):
+        log.append(DECLINE_WANTED, plan_hash=plan_hash, by=by.name, code=reason)
+        wishes = known.wishes(plan_hash)
+        waits = any(same_person(each.by, by.name) for each in wishes.declines)
+        if waits or wishes.ended.startswith(Decision.DECLINED):
+            return
 
 
-def approvers(folder: NodeFolder) -> frozenset[str]:
-    """Accounts that may say yes or no now."""
-    return frozenset(each.name for each in accounts_in(accounts_of(folder)) if may_decide(each))
+def may_wish(folder: NodeFolder) -> May:
+    """Who may say yes or no now. A yes is of the account as it was: nobody else's by a new password."""
+    marks = {each.name: each.mark for each in accounts_in(accounts_of(folder)) if may_decide(each)}
+
+    def may(wish: Wish) -> bool:
+        return wish.by in marks and wish.account in (None, marks[wish.by])
+
+    return may
 
 
 def may_decide(account: Account) -> bool:
@@ -163,40 +221,60 @@ def may_decide(account: Account) -> bool:
 
 
 def take(folder: NodeFolder, plan_hash: str) -> Approval | None:
-    """Take the decision about this plan that enough persons want; None where too few do.
+    """Take the decision about this plan that enough persons want; None where too few do, or want it no more.
 
     A decline waits for nothing; an approval asks last whether the same is wanted still, and gives way where not.
 
-    Raises as `approve`; then its wishes are over, and `why_not_taken` says why.
+    returns  the decision that is in force by then, whoever took it.
+
+    Raises as `approve`; then the wishes for it are over, and `why_not_taken` says why.
     """
-    wanted = _due(folder, plan_hash)
+    known = Known.of(folder)
+    declined = known.take_decline(plan_hash)
+    if declined is not None:
+        return declined
+    before = known.wishes(plan_hash)
+    wanted = known.due(before)
     if wanted is None:
         return None
-    decision, of, by = wanted
-    if decision is Decision.DECLINED:
-        return decline(folder, plan_hash, by=by, reason=of)
+    _, source, by = wanted
 
     def still_wanted() -> None:
-        if _due(folder, plan_hash) != wanted:
+        wishes = known.wishes(plan_hash)
+        if wishes.ended != before.ended or known.due(wishes) != wanted:
             raise WishRefused(Refused.DECIDED)
 
     try:
-        return _approve(folder, looked_at(folder, plan_hash).document, source=of, by=by, still_wanted=still_wanted)
-    except WishRefused:  # decided meanwhile, by this process's twin or by somebody who declined
-        return approvals_of(folder).find(plan_hash)
+        if before.tries >= MOST_TRIES:
+            raise GivenUp(
+                f"It was begun {before.tries} times, and its process ended each time before it was done. Perhaps the "
+                "table needs more memory than there is, or the node was stopped each time: see the log of the guard "
+                "(journalctl -u oncofed-guard), mend what it names, and say so again."
+            )
+        AuditLog(folder.audit_log).append(TRIED, plan_hash=plan_hash, by=by)
+        document = looked_at(folder, plan_hash, known.decisions).document
+        return _approve(folder, document, source=source, by=by, still_wanted=still_wanted)
+    except WishRefused:  # decided meanwhile, by this process's twin or by somebody who declined; or to be declined
+        wishes = known.wishes(plan_hash)
+        if wishes.ended == before.ended or wishes.refused:
+            return known.take_decline(plan_hash)
+        return known.decisions.find(plan_hash)
     except Exception as refused:
+        _note(known, plan_hash, refused, before=before, by=by)
+        raise
+
+
+def _note(known: Known, plan_hash: str, refused: Exception, *, before: Wishes, by: str) -> None:
+    """What cannot be approved, and why; unless it was decided on, and something failed afterwards."""
+    folder = known.folder
+    with known.decisions.held():
+        if known.wishes(plan_hash).ended != before.ended:
+            return
         content = str(refused).encode("utf-8", "replace")[:_LONGEST_WORDS]
         with unwritable(folder.approvals):
             folder.approvals.mkdir(mode=0o700, exist_ok=True)
         replace_durably(_words_file(folder, plan_hash), content)
         AuditLog(folder.audit_log).append(NOT_TAKEN, plan_hash=plan_hash, code=_kind(refused), by=by)
-        raise
-
-
-def _due(folder: NodeFolder, plan_hash: str) -> tuple[Decision, str, str] | None:
-    wishes, may, now = _wishes(folder, plan_hash), approvers(folder).__contains__, datetime.now(UTC)
-    declined = decline_due(wishes, now=now, may=may)  # whatever has become of the policy
-    return declined or due(wishes, read_policy(folder.policy), now=now, may=may)
 
 
 def all_due(folder: NodeFolder, known: Iterator[tuple[str, Wishes]], decision: Decision) -> list[str]:
@@ -204,8 +282,8 @@ def all_due(folder: NodeFolder, known: Iterator[tuple[str, Wishes]], decision: D
     waiting = [(plan_hash, wishes) for plan_hash, wishes in known if wishes.approvals or wishes.declines]
     if not waiting:
         return []
-    may, now = approvers(folder).__contains__, datetime.now(UTC)
-    declined = [plan_hash for plan_hash, wishes in waiting if decline_due(wishes, now=now, may=may)]
+    may, now = may_wish(folder), datetime.now(UTC)
+    declined = [plan_hash for plan_hash, wishes in waiting if decline_due(wishes, may=may)]
     if decision is Decision.DECLINED:
         return declined
     policy = read_policy(folder.policy)
@@ -215,7 +293,7 @@ def all_due(folder: NodeFolder, known: Iterator[tuple[str, Wishes]], decision: D
 
 def why_not_taken(folder: NodeFolder, plan_hash: str) -> str:
     """What was said when the last try failed; empty where nothing is kept."""
-    with suppress(FileNotFoundError, OtherKind), unwritable(folder.approvals):
+    with unwritable(folder.approvals), suppress(FileNotFoundError, OtherKind):
         return plain_bytes(_words_file(folder, plan_hash), most=_LONGEST_WORDS).decode("utf-8", "replace")
     return ""
 
@@ -225,7 +303,10 @@ def _words_file(folder: NodeFolder, plan_hash: str) -> Path:
 
 
 def _kind(refused: Exception) -> str:
-    kinds = ((InvalidInput, "faults"), (PrivacyRefusal, "refused"), (OncofedError, "records"))
+    kinds = (
+        *((InvalidInput, "faults"), (PrivacyRefusal, "refused")),
+        *((GivenUp, "given_up"), (OncofedError, "records")),
+    )
     return next((kind for error, kind in kinds if isinstance(refused, error)), "failed")
 
 
@@ -236,6 +317,12 @@ def _approve(
 
     policy, plan, site = read_policy(folder.policy), document.plan, read_site(folder).name
     named = policy.source(source)
+
+    def unchanged() -> None:
+        still_wanted()
+        if read_policy(folder.policy) != policy:
+            raise PrivacyRefusal("policy.toml was changed while the table was read, and holds: say so again")
+
     refuse_disagreement(folder)
     remember_sources(folder, policy, AuditLog(folder.audit_log))
     approved = approvals_of(folder).approve(
@@ -250,7 +337,7 @@ def _approve(
         trial=lambda file, sha256: refuse_if_slow(
             plan, measured(plan, site=site, policy=named.site_policy, file=file, sha256=sha256)
         ),
-        still_wanted=still_wanted,
+        still_wanted=unchanged,
     )
     if not offers_of(folder).path(plan.hash).exists():  # somebody else here has just said `forget`
         offers_of(folder).keep(plan.hash, document_bytes(document))

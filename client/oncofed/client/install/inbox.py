@@ -126,14 +126,14 @@ def approvals_of(folder: NodeFolder) -> Approvals:
     )
 
 
-def offers_of(folder: NodeFolder) -> Offers:
-    """The plans that lie here."""
-    return Offers(folder.plans, approvals_of(folder).find)
+def offers_of(folder: NodeFolder, decisions: Approvals | None = None) -> Offers:
+    """The plans that lie here. decisions: the node's, whose audit log may have been read already; here and below."""
+    return Offers(folder.plans, (decisions or approvals_of(folder)).find)
 
 
-def offered_plans(folder: NodeFolder) -> OfferedPlans:
+def offered_plans(folder: NodeFolder, decisions: Approvals | None = None) -> OfferedPlans:
     """All of them. Raises OSError where the folder may not be read, which is not an empty one."""
-    read, unread, decisions = [], [], approvals_of(folder)
+    read, unread, decisions = [], [], decisions or approvals_of(folder)
     known = _known(folder, decisions)
     for plan_hash in known:
         found = _plan(folder, plan_hash, decisions, known)
@@ -157,13 +157,13 @@ def shown(folder: NodeFolder, plan_hash: str) -> str:
     return shown_of(plan_hash, among=_known(folder, approvals_of(folder)))
 
 
-def find_hash(folder: NodeFolder, beginning: str) -> str:
+def find_hash(folder: NodeFolder, beginning: str, decisions: Approvals | None = None) -> str:
     """The whole hash of the plan that begins so, be its document lost.
 
     Raises InvalidInput: none, more than one, too few digits.
     """
     refuse_short(beginning, where="plan")
-    names = _known(folder, approvals_of(folder))
+    names = _known(folder, decisions or approvals_of(folder))
     found = [name for name in names if name.startswith(beginning)]
     if len(found) == 1:
         return found[0]
@@ -176,15 +176,15 @@ def find_hash(folder: NodeFolder, beginning: str) -> str:
     raise InvalidInput([Fault("plan", what, remedy)])
 
 
-def find_plan(folder: NodeFolder, beginning: str) -> OfferedPlan:
+def find_plan(folder: NodeFolder, beginning: str, decisions: Approvals | None = None) -> OfferedPlan:
     """The plan whose hash begins so. Raises InvalidInput as `find_hash`, RecordDamaged where it cannot be read."""
-    plan_hash = find_hash(folder, beginning)
-    decisions = approvals_of(folder)
+    decisions = decisions or approvals_of(folder)
+    plan_hash = find_hash(folder, beginning, decisions)
     found = _plan(folder, plan_hash, decisions, _known(folder, decisions))
     if isinstance(found, OfferedPlan):
         return found
     if _gave_way(folder, found):
-        return find_plan(folder, beginning)  # if it is not here again, that says so
+        return find_plan(folder, beginning, decisions)  # if it is not here again, that says so
     refuse_unread([found])
     raise AssertionError("it is refused")
 
@@ -196,13 +196,13 @@ def study_of(folder: NodeFolder, plan_hash: str) -> str:
     return found.study if isinstance(found, OfferedPlan) else "a plan whose document cannot be read"
 
 
-def looked_at(folder: NodeFolder, beginning: str) -> OfferedPlan:
+def looked_at(folder: NodeFolder, beginning: str, decisions: Approvals | None = None) -> OfferedPlan:
     """The same, and from now on it gives way to none: somebody here looks at it, or decides."""
-    plan = find_plan(folder, beginning)
+    plan = find_plan(folder, beginning, decisions)
     with suppress(FileNotFoundError):
-        offers_of(folder).show(plan.plan_hash)
+        offers_of(folder, decisions).show(plan.plan_hash)
         return plan
-    return looked_at(folder, beginning)  # it gave way in between; if it is not here again, that says so
+    return looked_at(folder, beginning, decisions)  # it gave way in between; if it is not here again, that says so
 
 
 def approved_on(plans: Iterable[OfferedPlan], data_source: str) -> tuple[StudyDocument, ...]:
@@ -218,7 +218,7 @@ def approved_on(plans: Iterable[OfferedPlan], data_source: str) -> tuple[StudyDo
 
 def _known(folder: NodeFolder, decisions: Approvals) -> list[str]:
     """Those whose document lies here, and those that need one and may have lost it."""
-    names = set(offers_of(folder).hashes())
+    names = set(offers_of(folder, decisions).hashes())
     with suppress(RecordDamaged):  # the audit log: who needs one is not known
         names.update(decisions.not_declined())
     return sorted(names)

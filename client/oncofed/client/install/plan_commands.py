@@ -14,6 +14,7 @@ from oncofed.errors import Fault, InvalidInput
 
 if TYPE_CHECKING:
     from oncofed.client.install.folder import NodeFolder
+    from oncofed.client.pages.accounts import Account
     from oncofed.protocol.study_document import StudyDocument
 
 # Everything but click is imported where it is used, so that `oncofed --help` answers at once.
@@ -144,18 +145,23 @@ def approve(folder: NodeFolder, plan: str, source: str, yes: bool, account: str 
     if account is None:
         deciding.approve(folder, document, source=source, by=by, looked_on=looked_on)
     else:
-        name = _signed_in(folder, account)
-        deciding.want(folder, plan_hash, Decision.APPROVED, of=source, by=name, looked_on=looked_on)
-        if deciding.take(folder, plan_hash) is None:
-            click.echo(f"Noted: {name} wants it. It is in force once another person says so, too.")
+        signed_in = _signed_in(folder, account)
+        known = deciding.Known.of(folder)
+        deciding.want(known, plan_hash, Decision.APPROVED, of=source, by=signed_in, looked_on=looked_on)
+        taken = deciding.take(folder, plan_hash)
+        if taken is None:
+            click.echo(f"Noted: {signed_in.name} wants it. It is in force once another person says so, too.")
             return
+        if taken.decision is Decision.DECLINED:
+            click.echo(f"Not approved: {taken.decided_by} has declined it.")
+            sys.exit(1)
     click.echo(f"Approved: {_on_one_line(document.plan.study)} on {source}. The running node answers from now on.")
     click.echo("Its patients are frozen as they are now: a table that changes later changes no answer.")
     click.echo("To take a newer table, approve again; to remove the frozen patients, oncofed site decline.")
 
 
-def _signed_in(folder: NodeFolder, account: str) -> str:
-    """The account's name, for its password. A refusal is noted, as on the pages."""
+def _signed_in(folder: NodeFolder, account: str) -> Account:
+    """The account, for its password. A refusal is noted, as on the pages."""
     from oncofed.client.install.deciding import may_decide
     from oncofed.client.install.kept_settings import accounts_of
     from oncofed.client.pages.accounts import Accounts
@@ -168,7 +174,7 @@ def _signed_in(folder: NodeFolder, account: str) -> str:
         AuditLog(folder.audit_log).append(REFUSED, code=reason, by=by)
         what = "is no account with this password" if found is None else "is no approver"
         raise InvalidInput([Fault("--as", what, f"oncofed site pages users {folder.root} lists the accounts.")])
-    return found.name
+    return found
 
 
 def _password_of(account: str) -> str:
@@ -199,7 +205,7 @@ def decline(folder: NodeFolder, plan: str, reason: str | None, account: str | No
     by = person()
     go_on_as("guard", folder)
     plan_hash = find_hash(folder, plan)  # of its document nothing is needed, so that it may be lost
-    by = by if account is None else _signed_in(folder, account)
+    by = by if account is None else _signed_in(folder, account).name
     deciding.decline(folder, plan_hash, by=by, reason=reason or "")
     click.echo(f"Declined: {_on_one_line(study_of(folder, plan_hash))}.")
     if plan_hash in offers_of(folder).hashes():

@@ -52,6 +52,7 @@ SHORTEST_PASSWORD = 12
 LONGEST_PASSWORD = 200
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}")
 _SALT_BYTES, _HASH_BYTES = 16, 32
+_MARK_DIGITS = 32
 _LARGEST_BYTES = 8_000_000
 """Of the file: as many accounts as no hospital has people."""
 
@@ -69,6 +70,11 @@ class Account:
     p: int
     enabled: bool = True
     version: int = 1
+
+    @property
+    def mark(self) -> str:
+        """Another one after each change that ends the account's sessions. Says nothing of the password."""
+        return hashlib.sha256(f"{self.name} {self.role} {self.salt} {self.version}".encode()).hexdigest()[:_MARK_DIGITS]
 
 
 class Accounts:
@@ -101,7 +107,7 @@ class Accounts:
             raise InvalidInput([Fault("name", "is not a usable name", remedy)])
         _refuse_weak(password, name)
         with self._changed() as accounts:
-            if name in accounts:
+            if name.casefold() in [other.casefold() for other in accounts]:  # else one person could be two
                 remedy = "Choose another, or set a new password for it."
                 raise InvalidInput([Fault("name", "has an account already", remedy)])
             accounts[name] = _hashed(Account(name, role, "", "", 0, 0, 0), password, self._cost)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,7 +10,7 @@ import click
 
 from oncofed.client.install.node_argument import NODE, go_on_as
 from oncofed.client.install.person import person
-from oncofed.errors import Fault, InvalidInput
+from oncofed.errors import Fault, InvalidInput, RecordFailure
 
 if TYPE_CHECKING:
     from oncofed.client.install.folder import NodeFolder
@@ -85,9 +86,12 @@ def serve(
     by = person()
     go_on_as("guard", folder)
     hospital = hospital_of(folder, plan=plan, by=by) if plan is not None or has_model(folder) else None
+    console = Console(folder)
+    with suppress(RecordFailure):  # whoever comes is told
+        console.follow()
     desk = desk_for(
         hospital,
-        console=Console(folder),
+        console=console,
         accounts=accounts_file(folder),
         key=viewing_key(key_file(folder)),
         audit_log=folder.audit_log,

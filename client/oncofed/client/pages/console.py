@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from oncofed.client.guard.policy_file import NodePolicy, SourcePolicy, read_policy
-from oncofed.client.install.deciding import approvers, plan_in_words, why_not_taken
+from oncofed.client.install.deciding import Known, may_wish, plan_in_words, why_not_taken
 from oncofed.client.install.doctor import CHECKS, examine
 from oncofed.client.install.findings import Finding
 from oncofed.client.install.folder import NodeFolder, read_site
@@ -23,19 +23,18 @@ from oncofed.client.install.inbox import OfferedPlan, OfferedPlans, looked_at, o
 from oncofed.client.install.node_status import NodeStatus, node_status
 from oncofed.client.install.spending import Spending, ledger_of, spending
 from oncofed.client.records import objections
-from oncofed.client.records.audit_entries import AuditEntry, verify_audit_log
 from oncofed.client.records.decisions import Decision
-from oncofed.client.records.followed_log import FollowedLog
+from oncofed.client.records.followed_log import FollowedLog, Line
 from oncofed.client.records.wishes import (
     APPROVAL_WANTED,
     DECLINE_WANTED,
-    NOBODY,
     NOT_TAKEN,
+    TRIED,
     Wish,
-    Wishes,
+    decline_due,
     due,
-    wishes_in,
 )
+from oncofed.errors import InvalidInput, RecordFailure
 from oncofed.protocol.plan import StudyPlan
 from oncofed.running import parts_of
 from oncofed.words.language import later
@@ -53,6 +52,7 @@ _TOLD = {
     "plan_kept": later("the coordinator offered it"),
     APPROVAL_WANTED: later("wants it approved"),
     DECLINE_WANTED: later("wants it declined"),
+    TRIED: later("the node began to check it"),
     Decision.APPROVED.value: later("approved"),
     Decision.DECLINED.value: later("declined"),
     NOT_TAKEN: later("could not be put into force"),
@@ -108,11 +108,13 @@ class Told:
 class PlanPage:
     """persons: how many must approve. looked_on: `Wishes.ended`, as whoever decides has seen it.
 
+    unreadable  why rules or ledger cannot be read; then there are no words and nobody approves. Empty where they can.
     taken_soon  enough persons want the same, and the guard is about to take it; late: it should have begun.
     refused     why the last decision was not taken.
     """
 
     line: PlanLine
+    unreadable: str
     words: str
     sources: tuple[SourceBudget, ...]
     private: bool
@@ -141,43 +143,59 @@ class Console:
 
     folder: NodeFolder
     clock: Callable[[], float] = time.monotonic
-    _wishes: FollowedLog[Mapping[str, Wishes]] = field(init=False)
+    known: Known = field(init=False)
+    _told: FollowedLog[Mapping[str, tuple[Told, ...]]] = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _health: Health | None = None
     _examined_at: float = 0.0
 
     def __post_init__(self) -> None:
-        self._wishes = wishes_in(self.folder.audit_log)
+        self.known = Known.of(self.folder)
+        self._told = FollowedLog(self.folder.audit_log, empty={}, after=_told_after)
         self.site = read_site(self.folder).name
+
+    def follow(self) -> None:
+        """Read the whole audit log, so that the first who comes need not wait. Raises RecordFailure."""
+        self.known.by_plan.read()
+        self.known.decisions.all()
+        self._told.read()
 
     def inbox(self) -> tuple[tuple[PlanLine, ...], OfferedPlans]:
         """Every plan, those that wait first."""
-        found, wishes, now = offered_plans(self.folder), self._wishes.read(), datetime.now(UTC)
+        found, may, now = offered_plans(self.folder, self.known.decisions), may_wish(self.folder), datetime.now(UTC)
         lines = tuple(
-            _line(plan, wishes.get(plan.plan_hash, NOBODY).waiting(now), digits=found.digits) for plan in found.read
+            _line(plan, self.known.wishes(plan.plan_hash).waiting(now, may=may), digits=found.digits)
+            for plan in found.read
         )
         return lines, found
 
     def plan(self, plan_hash: str) -> PlanPage:
         """From now on it gives way to none, since somebody looks at it. Raises InvalidInput, RecordDamaged."""
-        plan, now = looked_at(self.folder, plan_hash), datetime.now(UTC)
-        agreed, policy = plan.document.plan, read_policy(self.folder.policy)
-        wishes = self._wishes.read().get(plan.plan_hash, NOBODY)
-        wanting = wishes.waiting(now)
-        is_due = due(wishes, policy, now=now, may=approvers(self.folder).__contains__) is not None
+        plan, now = looked_at(self.folder, plan_hash, self.known.decisions), datetime.now(UTC)
+        agreed, wishes, may = plan.document.plan, self.known.wishes(plan.plan_hash), may_wish(self.folder)
+        wanting = wishes.waiting(now, may=may)
+        is_due, unreadable, words, sources, persons = decline_due(wishes, may=may) is not None, "", "", (), 1
+        try:  # who declines needs neither rules nor ledger
+            policy = read_policy(self.folder.policy)
+            words = plan_in_words(self.folder, plan.document, columns=_COLUMNS).replace(_GOES_ON, " ")
+            sources = tuple(self._budget(agreed, source, policy) for source in policy.sources)
+            is_due, persons = due(wishes, policy, now=now, may=may) is not None, policy.persons_to_approve
+        except (InvalidInput, RecordFailure) as failed:
+            unreadable = str(failed)
         last = max([each.at for each in (*wanting, *wishes.declines)], default="")
         return PlanPage(
             line=_line(plan, wanting, digits=len(plan.plan_hash)),
-            words=plan_in_words(self.folder, plan.document, columns=_COLUMNS).replace(_GOES_ON, " "),
-            sources=tuple(self._budget(agreed, source, policy) for source in policy.sources),
+            unreadable=unreadable,
+            words=words,
+            sources=sources,
             private=agreed.privacy.mode.private,
-            persons=policy.persons_to_approve,
+            persons=persons,
             wanting=wanting,
             looked_on=wishes.ended,
             taken_soon=is_due,
-            late=is_due and (now - datetime.fromisoformat(last)).total_seconds() > _LATE_SECONDS,
+            late=is_due and _seconds_since(last, now) > _LATE_SECONDS,
             refused=why_not_taken(self.folder, plan.plan_hash) if wishes.refused else "",
-            history=_history(verify_audit_log(self.folder.audit_log).entries, plan.plan_hash),
+            history=self._told.read().get(plan.plan_hash, ()),
         )
 
     def _budget(self, plan: StudyPlan, source: SourcePolicy, policy: NodePolicy) -> SourceBudget:
@@ -223,10 +241,18 @@ def _line(plan: OfferedPlan, wanting: Sequence[Wish], *, digits: int) -> PlanLin
     )
 
 
-def _history(entries: Sequence[AuditEntry], plan_hash: str) -> tuple[Told, ...]:
-    """Newest first."""
-    return tuple(
-        Told(entry.time, entry.by, _TOLD[entry.event], entry.code or entry.facts.get("data_source", ""))
-        for entry in reversed(entries)
-        if entry.plan_hash == plan_hash and entry.event in _TOLD
-    )
+def _seconds_since(at: str, now: datetime) -> float:
+    try:
+        return (now - datetime.fromisoformat(at)).total_seconds()
+    except (ValueError, TypeError):  # no time that we write
+        return _LATE_SECONDS
+
+
+def _told_after(told: Mapping[str, tuple[Told, ...]], lines: Iterable[Line]) -> dict[str, tuple[Told, ...]]:
+    """By plan hash, newest first."""
+    found = dict(told)
+    for line in lines:
+        if line.event in _TOLD:
+            one = Told(line.time, line.by, _TOLD[line.event], line.code or line.facts.get("data_source", ""))
+            found[line.plan_hash] = (one, *found.get(line.plan_hash, ()))
+    return found

@@ -3,9 +3,9 @@
 An approver reads a plan, and says yes or no with the own password once more; `it` reads the same and decides nothing.
 What somebody says is an entry of the audit log, and so is every refusal before it is answered.
 
-Refused: a form that the session's own page of this very plan, as it stood then, did not hold; a plan that was decided
-on, or a decision about it refused, since that page; a wrong password, slowed down as at the sign-in; a second yes by
-the same account, from whatever tab or machine; a role that may only look.
+Refused: a form that the session's own page of this very plan, as it stood then, did not hold; a yes to a plan that was
+decided on, or a decision about it refused, since that page; a wrong password, slowed down as at the sign-in; a second
+yes by the same person, from whatever tab or machine; a role that may only look.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from fastapi.responses import RedirectResponse
 from oncofed.client.install.deciding import Refused, WishRefused, want
 from oncofed.client.install.findings import Verdict, worst
 from oncofed.client.pages.account_pages import NO_SUCH_PAGE, wait_words
-from oncofed.client.pages.accounts import Role
+from oncofed.client.pages.accounts import Account, Role
 from oncofed.client.pages.console import Console
 from oncofed.client.pages.desk import Form, FormOf, Visit, refusal, visit_of
 from oncofed.client.pages.password_turns import NoTurn
 from oncofed.client.pages.rendering import page
 from oncofed.client.pages.viewing_record import FORM, LEDGER, NODE, PLAN, PLANS, UNKNOWN_PAGE, WAITS, WRONG_PASSWORD
 from oncofed.client.records.decisions import Decision
-from oncofed.client.records.wishes import Reason
+from oncofed.client.records.wishes import Reason, same_person
 from oncofed.errors import InvalidInput, RecordDamaged
 from oncofed.words.language import later
 
@@ -101,7 +101,7 @@ def _plan(visit: Visit, plan_hash: str, said: str, *, status: int) -> Response:
         "shown": shown,
         "said": said,
         "decides": visit.session.role is Role.APPROVER,
-        "said_yes": visit.by in [each.by for each in shown.wanting],
+        "said_yes": any(same_person(visit.by, each.by) for each in shown.wanting),
         "plan_seal": visit.session.seal(_sealed(plan_hash, shown.looked_on)),
         "reasons": REASONS,
         "here": "/plans",
@@ -124,11 +124,11 @@ def decide(form: ApproverForm, plan_hash: str, decision: str) -> Response:
         desk.record.refused(form.by, FORM, plan_hash=plan_hash)
         said = visit.say("This form is not of this plan's page. Nothing was noted. Read the plan and try again.")
         return _plan(visit, plan_hash, said, status=403)
-    said = _wrong_password(form, plan_hash)
-    if said:
-        return _plan(visit, plan_hash, said, status=401)
+    by = _for_the_password(form, plan_hash)
+    if isinstance(by, str):
+        return _plan(visit, plan_hash, by, status=401)
     try:
-        want(console.folder, plan_hash, wanted, of=of, by=form.by, looked_on=looked_on)
+        want(console.known, plan_hash, wanted, of=of, by=by, looked_on=looked_on)
     except WishRefused as refused:
         desk.record.refused(form.by, refused.why, plan_hash=plan_hash)
         return _plan(visit, plan_hash, visit.say(_REFUSED[refused.why]), status=_CONFLICT)
@@ -141,18 +141,18 @@ def _sealed(plan_hash: str, looked_on: str) -> str:
     return f"plan {plan_hash} {looked_on}"
 
 
-def _wrong_password(form: Form, plan_hash: str) -> str:
-    """What to say where it is not the person's own; empty where it is."""
+def _for_the_password(form: Form, plan_hash: str) -> Account | str:
+    """The account; what to say where the password is not its own."""
     desk, peer = form.desk, form.visit.peer
     try:
         with desk.turns.turn(form.by, peer):
-            right = desk.accounts.checked(form.by, form.text("password")) is not None
+            account = desk.accounts.checked(form.by, form.text("password"))
     except NoTurn as refused:
         desk.record.refused(form.by, WAITS, plan_hash=plan_hash)
         return wait_words(refused, form.visit.say)
-    if right:
+    if account is not None:
         desk.turns.succeeded(form.by, peer)
-        return ""
+        return account
     desk.turns.failed(form.by, peer)
     desk.record.refused(form.by, WRONG_PASSWORD, plan_hash=plan_hash)
     return form.visit.say("The password is wrong. Nothing was noted.")

@@ -30,11 +30,13 @@ _FACTS = {
     "decision": _DIGITS,
     "split": _DIGITS,
     "masking_key": _DIGITS,
+    "account": _DIGITS,
     "times": re.compile(r"[0-9]{1,12}"),
 }
 """What a line may say besides, and in which form.
 
-table: the hash of where a source's patients lie. times: how often something was asked that is not noted by itself.
+table: the hash of where a source's patients lie. account: a mark of an account as it was (`pages.accounts`).
+times: how often something was asked that is not noted by itself.
 """
 
 

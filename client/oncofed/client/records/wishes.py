@@ -5,15 +5,17 @@ command, takes the decision once as many persons want it as the policy asks for 
 but a line of the audit log: who, when, about which plan, for which data source or for which reason. So nobody can
 wish anything that is not written down, and what is in force has no other record than before.
 
-Promises: a decision, taken or refused, ends every wish for its plan; whoever wants it still says so again. One person
-counts once, however often and from wherever it was said. A wish that waits longer than `LONGEST_WAIT` counts no more,
-because table and budget are others by then.
+Promises: a decision ends every wish for its plan; whoever wants it still says so again. One person counts once, however
+often, from wherever and in whatever letters of the name it was said. A yes that waits longer than `LONGEST_WAIT`
+counts no more, because table and budget are others by then; nor does one of a clock that was ahead, one of an account
+that was changed since, or one from before a backup was put back. A no waits as long as it must: what could not be
+approved, a backup and a clock end none.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
@@ -23,9 +25,16 @@ from oncofed.client.records.decisions import Decision
 from oncofed.client.records.followed_log import FollowedLog, Line
 
 APPROVAL_WANTED, DECLINE_WANTED, NOT_TAKEN = "approval_wanted", "decline_wanted", "decision_not_taken"
-"""Events of the audit log. The last one: a decision was tried and refused, and its wishes are over."""
+"""Events of the audit log. The last one: an approval was tried and refused, and the wishes for it are over."""
+TRIED = "approval_tried"
+"""Before a table is read: what is killed then leaves nothing else that tells of it."""
+RESTORED = "backup_restored"
+"""Of the whole node: who said yes may have thought better of it since the backup."""
 LONGEST_WAIT = timedelta(days=7)
+_CLOCK_STEP = timedelta(minutes=5)
+"""By so much a clock may be put back, and what was said before counts."""
 _ENDS = (*Decision, NOT_TAKEN)
+_FOLLOWED = (*_ENDS, APPROVAL_WANTED, DECLINE_WANTED, TRIED)
 
 
 class Reason(StrEnum):
@@ -42,11 +51,24 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True)
 class Wish:
-    """of: the data source to approve it for, or the reason to decline it. at: ISO 8601."""
+    """of: the data source to approve it for, or the reason to decline it. at: ISO 8601.
+
+    account  of a yes: the mark of the account as it was then (`pages.accounts`). None: of a no.
+    """
 
     by: str
     at: str
     of: str
+    account: str | None = None
+
+
+May = Callable[[Wish], bool]
+"""Whether the account that a wish came from may wish it still."""
+
+
+def anybody(wish: Wish) -> bool:
+    """For whoever knows no accounts."""
+    return True
 
 
 @dataclass(frozen=True)
@@ -54,75 +76,80 @@ class Wishes:
     """For one plan, since the last decision about it. ended: when that was, and which, as the log has it; or empty.
 
     approvals, declines  one a person, the oldest first.
+    tries                how often somebody has begun to approve it since.
     """
 
     ended: str = ""
     refused: bool = False
     approvals: tuple[Wish, ...] = ()
     declines: tuple[Wish, ...] = ()
+    tries: int = field(default=0, compare=False)
 
-    def approving(self, data_source: str, *, now: datetime) -> tuple[str, ...]:
-        """Who wants it for this source, and has not waited too long."""
-        return tuple(each.by for each in self.waiting(now) if each.of == data_source)
-
-    def waiting(self, now: datetime) -> tuple[Wish, ...]:
+    def waiting(self, now: datetime, *, may: May = anybody) -> tuple[Wish, ...]:
         """The approvals that count."""
-        return _fresh(self.approvals, now)
+        return tuple(each for each in self.approvals if _is_of_now(each, now) and may(each))
 
     def after(self, line: Line) -> Wishes:
         """With one more line about this plan."""
+        if line.event == TRIED:
+            return replace(self, tries=self.tries + 1)
         if line.event in _ENDS:
-            return Wishes(ended=f"{line.event} {line.time}", refused=line.event == NOT_TAKEN)
+            refused = line.event == NOT_TAKEN
+            return Wishes(f"{line.event} {line.time}", refused, declines=self.declines if refused else ())
         if line.event == DECLINE_WANTED:
             return replace(self, declines=_with(self.declines, Wish(line.by, line.time, line.code)))
-        wish = Wish(line.by, line.time, line.facts.get("data_source", ""))
+        wish = Wish(line.by, line.time, line.facts.get("data_source", ""), line.facts.get("account", ""))
         return replace(self, approvals=_with(self.approvals, wish))
+
+    def after_restoring(self, line: Line) -> Wishes:
+        """No page from before decides about it, either."""
+        return replace(self, ended=f"{line.event} {line.time}", approvals=(), tries=0)
 
 
 NOBODY = Wishes()
 
 
+def same_person(one: str, other: str) -> bool:
+    """Whether these names of accounts are one person's."""
+    return one.casefold() == other.casefold()
+
+
 def _with(wishes: tuple[Wish, ...], one: Wish) -> tuple[Wish, ...]:
-    return (*(each for each in wishes if each.by != one.by), one)
+    return (*(each for each in wishes if not same_person(each.by, one.by)), one)
 
 
-def _fresh(wishes: tuple[Wish, ...], now: datetime) -> tuple[Wish, ...]:
-    return tuple(each for each in wishes if now - datetime.fromisoformat(each.at) <= LONGEST_WAIT)
+def _is_of_now(wish: Wish, now: datetime) -> bool:
+    try:
+        return -_CLOCK_STEP <= now - datetime.fromisoformat(wish.at) <= LONGEST_WAIT
+    except (ValueError, TypeError):  # no time that we write
+        return False
 
 
 def wishes_after(known: Mapping[str, Wishes], lines: Iterable[Line]) -> dict[str, Wishes]:
     """By plan hash: what was known, and what these lines add."""
     found = dict(known)
     for line in lines:
-        if line.event in (*_ENDS, APPROVAL_WANTED, DECLINE_WANTED):
+        if line.event == RESTORED:
+            found = {plan: wishes.after_restoring(line) for plan, wishes in found.items()}
+        elif line.event in _FOLLOWED:
             found[line.plan_hash] = found.get(line.plan_hash, NOBODY).after(line)
     return found
 
 
-def _anybody(name: str) -> bool:
-    return True
-
-
-def decline_due(
-    wishes: Wishes, *, now: datetime, may: Callable[[str], bool] = _anybody
-) -> tuple[Decision, str, str] | None:
-    """As `due`, of a decline alone, for which no policy is asked: one person is enough."""
-    wish = next((each for each in _fresh(wishes.declines, now) if may(each.by)), None)
+def decline_due(wishes: Wishes, *, may: May = anybody) -> tuple[Decision, str, str] | None:
+    """As `due`, of a decline alone, for which neither policy nor clock is asked: one person is enough."""
+    wish = next((each for each in wishes.declines if may(each)), None)
     return None if wish is None else (Decision.DECLINED, wish.of, wish.by)
 
 
-def due(
-    wishes: Wishes, policy: NodePolicy, *, now: datetime, may: Callable[[str], bool] = _anybody
-) -> tuple[Decision, str, str] | None:
-    """The decision that enough persons want: for which source or reason, and by whom; None where there is none.
-
-    may  whether the account of this name may decide now.
-    """
-    declined = decline_due(wishes, now=now, may=may)
+def due(wishes: Wishes, policy: NodePolicy, *, now: datetime, may: May = anybody) -> tuple[Decision, str, str] | None:
+    """The decision that enough persons want: for which source or reason, and by whom; None where there is none."""
+    declined = decline_due(wishes, may=may)
     if declined is not None:
         return declined
+    waiting = wishes.waiting(now, may=may)
     for source in policy.sources:
-        names = [name for name in wishes.approving(source.name, now=now) if may(name)]
+        names = [each.by for each in waiting if each.of == source.name]
         if len(names) >= policy.persons_to_approve:
             return Decision.APPROVED, source.name, " + ".join(names[: policy.persons_to_approve])
     return None

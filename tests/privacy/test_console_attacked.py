@@ -1,0 +1,427 @@
+"""Does a no get lost, a yes come back, or a decision get told that was not taken, whatever fails, waits or is killed?
+
+What decides is told by the files of the node. Where a process is killed, its handlers do not run: `Killed`.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from html import unescape
+from pathlib import Path
+
+import pytest
+from tests.command_line import oncofed
+from tests.console_site import FIRST, Site, ask_for_two, console_site
+from tests.installed_node import SOURCE
+from tests.pages_hospital import PASSWORD, SECOND
+
+from oncofed.client.guard import taking
+from oncofed.client.install import deciding, plan_commands
+from oncofed.client.install.backup import back_up, restore
+from oncofed.client.install.inbox import looked_at
+from oncofed.client.pages import console
+from oncofed.client.records import approvals, followed_log
+from oncofed.client.records.approvals import Approvals
+from oncofed.client.records.audit_log import AuditLog
+from oncofed.client.records.decisions import Decision
+from oncofed.errors import InvalidInput, RecordUnwritable
+
+NEW_PASSWORD = "amber harvest kettle"
+
+
+class Killed(BaseException):
+    """As by the kernel: nothing that would handle a failure runs."""
+
+
+@pytest.fixture
+def site(tmp_path: Path) -> Iterator[Site]:
+    with console_site(tmp_path) as found:
+        yield found
+
+
+@pytest.fixture
+def two(site: Site) -> Site:
+    ask_for_two(site)
+    return site
+
+
+def while_the_table_is_read(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
+    real = approvals.read_source_cohort
+
+    def read(*args: object) -> object:
+        monkeypatch.setattr(approvals, "read_source_cohort", real)
+        act()
+        return real(*args)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(approvals, "read_source_cohort", read)
+
+
+def fail() -> None:
+    raise RecordUnwritable("the disk is full")
+
+
+def clock_of_wishes(monkeypatch: pytest.MonkeyPatch, *, ahead: timedelta) -> None:
+    monkeypatch.setattr(deciding, "AuditLog", partial(AuditLog, clock=lambda: datetime.now(UTC) + ahead))
+
+
+# --- a no is not lost
+
+
+def test_a_withdrawal_outlives_an_approval_that_fails(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.node.approve()
+    site.says(site.here.signed_in(FIRST), "approve")
+    other = site.here.signed_in(SECOND)
+    page = other.get(site.address)
+
+    def declined_and_failed() -> None:
+        assert site.says(other, "decline", page).status_code == 303
+        fail()
+
+    while_the_table_is_read(monkeypatch, declined_and_failed)
+    with suppress(RecordUnwritable):
+        deciding.take(site.node.folder, site.hash)
+    assert site.guard_looks() == 0
+    assert site.state() is Decision.DECLINED
+
+
+def test_an_approval_at_a_terminal_gives_way_to_a_no_that_waits_for_the_guard(site: Site) -> None:
+    document = looked_at(site.node.folder, site.hash).document
+    site.says(site.here.signed_in(SECOND), "decline")
+    with pytest.raises(deciding.WishRefused):
+        deciding.approve(site.node.folder, document, source=SOURCE, by="root", looked_on="")
+    assert site.state() is Decision.DECLINED
+    assert site.told()[-1] == ("declined", "budget", SECOND)
+
+
+def test_a_terminal_does_not_say_approved_of_what_was_declined(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plan_commands, "_password_of", lambda account: PASSWORD)
+    site.says(site.here.signed_in(SECOND), "decline")
+    said = oncofed("site", "approve", site.node.folder.root, site.hash, "--source", SOURCE, "--yes", "--as", FIRST)
+    assert site.state() is Decision.DECLINED
+    assert "Approved" not in said.text
+    assert SECOND in said.text
+    assert said.code == 1
+
+
+def test_a_no_waits_for_nobody_who_decides(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    def waits(*_: object, **__: object) -> None:
+        raise AssertionError("somebody else is at work, for as long as a trial takes")
+
+    client = site.here.signed_in(SECOND)
+    page = client.get(site.address)
+    monkeypatch.setattr(Approvals, "held", waits)
+    assert site.says(client, "decline", page).status_code == 303
+
+
+def test_a_no_that_an_approval_overtakes_by_a_moment_is_said_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = AuditLog.append
+
+    def overtaken(self: AuditLog, event: str, **fields: object) -> None:
+        real(self, event, **fields)  # type: ignore[arg-type]
+        if event == "decline_wanted":
+            monkeypatch.setattr(AuditLog, "append", real)
+            site.node.approve()
+
+    client = site.here.signed_in(SECOND)
+    page = client.get(site.address)
+    monkeypatch.setattr(AuditLog, "append", overtaken)
+    assert site.says(client, "decline", page).status_code == 303
+    assert site.state() is Decision.APPROVED
+    site.guard_looks()
+    assert site.state() is Decision.DECLINED
+
+
+def test_a_no_counts_from_a_page_of_before_an_approval(site: Site) -> None:
+    client = site.here.signed_in(SECOND)
+    old = client.get(site.address)
+    site.node.approve()
+    assert site.says(client, "decline", old).status_code == 303
+    site.guard_looks()
+    assert site.state() is Decision.DECLINED
+
+
+@pytest.mark.parametrize("days", [-30, 30])
+def test_a_no_counts_whatever_the_clock_says_and_however_long_the_guard_was_away(
+    site: Site, monkeypatch: pytest.MonkeyPatch, days: int
+) -> None:
+    site.node.approve()
+    clock_of_wishes(monkeypatch, ahead=timedelta(days=days))
+    site.says(site.here.signed_in(SECOND), "decline")
+    assert site.guard_looks() == 0
+    assert site.state() is Decision.DECLINED
+
+
+def broken_policy(site: Site) -> None:
+    site.node.folder.policy.write_text("broken = [")
+
+
+def damaged_ledger(site: Site) -> None:
+    for path in site.node.folder.guard.glob("ledger.sqlite*"):
+        path.unlink()
+    site.node.folder.ledger.write_bytes(b"no ledger at all" * 100)
+
+
+@pytest.mark.parametrize("harm", [broken_policy, damaged_ledger])
+def test_a_page_whose_rules_or_ledger_cannot_be_read_still_withdraws(site: Site, harm: Callable[[Site], None]) -> None:
+    site.node.approve()
+    client = site.here.signed_in(SECOND)
+    harm(site)
+    page = client.get(site.address)
+    assert page.status_code == 200
+    assert "Approve this plan" not in page.text
+    assert site.says(client, "decline", page).status_code == 303
+    assert client.get(site.address).status_code == 200
+    assert taking.main(["taking", str(site.node.folder.root), "declined"]) == 0
+    assert site.state() is Decision.DECLINED
+
+
+def test_a_no_that_failed_is_tried_again_soon(site: Site) -> None:
+    clock = [1000.0]
+    taker = taking.DecisionTaker(site.node.folder, command=("/bin/false",), clock=lambda: clock[0])
+    site.says(site.here.signed_in(SECOND), "decline")
+    taker.look()
+    first = taker._working[Decision.DECLINED]
+    assert first.wait(60) == 1
+    taker.look()
+    assert taker._working.get(Decision.DECLINED) is None
+    clock[0] += 31
+    taker.look()
+    assert taker._working.get(Decision.DECLINED) not in (None, first)
+    taker.end()
+
+
+# --- a yes does not come back, and is of its own time
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_yes_of_after_a_decline_is_not_taken_with_a_table_that_was_read_before(
+    site: Site, monkeypatch: pytest.MonkeyPatch, fails: bool
+) -> None:
+    client = site.here.signed_in(FIRST)
+    site.says(client, "approve")
+
+    def declined_and_wanted_again() -> None:
+        deciding.decline(site.node.folder, site.hash, by="root")
+        assert site.says(client, "approve").status_code == 303
+        if fails:
+            fail()
+
+    while_the_table_is_read(monkeypatch, declined_and_wanted_again)
+    with suppress(RecordUnwritable):
+        deciding.take(site.node.folder, site.hash)
+    assert site.state() is Decision.DECLINED
+    assert site.told()[-1][0] == "approval_wanted", "what was said afterwards stands"
+    site.guard_looks()
+    assert site.state() is Decision.APPROVED
+
+
+def test_rules_that_change_while_the_table_is_read_hold(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.says(site.here.signed_in(FIRST), "approve")
+    while_the_table_is_read(monkeypatch, lambda: site.node.set_policy("smallest_cohort = 50", "smallest_cohort = 5000"))
+    site.guard_looks()
+    assert site.state() is None
+    assert site.told()[-1] == ("decision_not_taken", "refused", FIRST)
+
+
+def test_a_yes_of_a_clock_that_was_ahead_does_not_count(two: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = two.here.signed_in(FIRST)
+    with monkeypatch.context() as patched:
+        clock_of_wishes(patched, ahead=timedelta(days=3))
+        two.says(first, "approve")
+    two.says(two.here.signed_in(SECOND), "approve")
+    two.guard_looks()
+    assert two.state() is None
+    assert two.says(first, "approve").status_code == 303, "it may be said again"
+    two.guard_looks()
+    assert two.state() is Decision.APPROVED
+
+
+def new_password(site: Site) -> str:
+    site.here.desk.accounts.set_password(FIRST, NEW_PASSWORD)
+    return NEW_PASSWORD
+
+
+def shut_out_for_a_while(site: Site) -> str:
+    for enabled in (False, True):
+        site.here.desk.accounts.set_enabled(FIRST, enabled)
+    return PASSWORD
+
+
+@pytest.mark.parametrize("change", [new_password, shut_out_for_a_while])
+def test_a_yes_does_not_outlive_the_account_that_gave_it(two: Site, change: Callable[[Site], str]) -> None:
+    two.says(two.here.signed_in(FIRST), "approve")
+    password = change(two)
+    second = two.here.signed_in(SECOND)
+    assert f"{FIRST} wants it approved" not in second.get(two.address).text
+    two.says(second, "approve")
+    two.guard_looks()
+    assert two.state() is None
+    first = two.here.client()
+    assert first.post("/sign-in", data={"name": FIRST, "password": password}).status_code == 303
+    assert two.says(first, "approve", password=password).status_code == 303, "it may be said again"
+    two.guard_looks()
+    assert two.state() is Decision.APPROVED
+
+
+def test_one_person_is_one_however_the_name_is_spelled(two: Site) -> None:
+    accounts = two.here.desk.accounts
+    with pytest.raises(InvalidInput, match="has an account already"):
+        accounts.add(FIRST.upper(), accounts.all()[0].role, PASSWORD)
+    file = two.node.folder.guard / "pages-accounts.json"
+    listed = json.loads(file.read_text())
+    own = next(each for each in listed if each["name"] == FIRST)
+    file.write_text(json.dumps([*listed, {**own, "name": FIRST.upper()}]))  # as an earlier version allowed
+    assert two.says(two.here.signed_in(FIRST), "approve").status_code == 303
+    other = two.here.signed_in(FIRST.upper())
+    assert two.says(other, "approve").status_code == 409
+    assert two.told()[-1] == ("page_refused", "same_person", FIRST.upper())
+    two.guard_looks()
+    assert two.state() is None
+
+
+def test_a_yes_does_not_come_back_with_a_backup(two: Site, tmp_path: Path) -> None:
+    folder, file, now = two.node.folder, tmp_path / "tonight.tar", datetime.now(UTC)
+    two.says(two.here.signed_in(FIRST), "approve")
+    back_up(folder, file, now=now)
+    kept = two.node.table_path.read_bytes()
+    shutil.rmtree(folder.root)
+    restore(folder, file, now=now)
+    two.node.table_path.write_bytes(kept)
+    second = two.here.signed_in(SECOND)
+    assert f"{FIRST} wants it approved" not in second.get(two.address).text
+    two.says(second, "approve")
+    two.guard_looks()
+    assert two.state() is None
+    assert two.says(two.here.signed_in(FIRST), "approve").status_code == 303
+    two.guard_looks()
+    assert two.state() is Decision.APPROVED, "the check must be able to pass"
+
+
+def test_a_no_comes_back_with_a_backup(site: Site, tmp_path: Path) -> None:
+    folder, file, now = site.node.folder, tmp_path / "tonight.tar", datetime.now(UTC)
+    site.node.approve()
+    site.says(site.here.signed_in(FIRST), "decline")
+    back_up(folder, file, now=now)
+    restore(folder, file, now=now)
+    assert site.guard_looks() == 0
+    assert site.state() is Decision.DECLINED
+
+
+# --- what is told is what happened
+
+
+def test_what_is_in_force_is_not_told_as_failed(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    site.says(site.here.signed_in(FIRST), "approve")
+    monkeypatch.setattr(approvals, "write_bundles", lambda *args: fail())
+    with suppress(RecordUnwritable):
+        deciding.take(site.node.folder, site.hash)
+    monkeypatch.undo()
+    assert site.state() is Decision.APPROVED
+    assert site.told()[-1] == ("approved", "", FIRST)
+    assert "was not put into force" not in site.here.signed_in(FIRST).get(site.address).text
+
+
+def test_a_page_opens_where_the_words_of_a_refusal_are_lost(site: Site) -> None:
+    client = site.here.signed_in(FIRST)
+    site.says(client, "approve")
+    site.node.table_path.unlink()
+    site.guard_looks()
+    assert "was not put into force" in client.get(site.address).text
+    for words in site.node.folder.approvals.glob("*.refused"):
+        words.unlink()
+    page = client.get(site.address)
+    assert page.status_code == 200
+    assert "Decline this plan" in page.text
+
+
+def test_an_approval_that_is_killed_each_time_is_given_up_and_told(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    client, reads = site.here.signed_in(FIRST), []
+
+    def killed(*_: object) -> None:
+        reads.append(1)
+        raise Killed
+
+    site.says(client, "approve")
+    with monkeypatch.context() as patched:
+        patched.setattr(approvals, "read_source_cohort", killed)
+        for _ in range(6):
+            with suppress(Killed):
+                site.guard_looks()
+    assert len(reads) == 3
+    assert site.told()[-1] == ("decision_not_taken", "given_up", FIRST)
+    page = unescape(client.get(site.address).text)
+    assert "was not put into force" in page
+    assert "begun 3 times" in page
+    assert site.says(client, "approve").status_code == 303, "who wants it still says so again"
+    site.guard_looks()
+    assert site.state() is Decision.APPROVED
+
+
+def test_a_try_alone_is_no_reason_to_try_at_once(site: Site) -> None:
+    clock = [1000.0]
+    taker = taking.DecisionTaker(site.node.folder, command=("/bin/false",), clock=lambda: clock[0])
+    site.says(site.here.signed_in(FIRST), "approve")
+    taker.look()
+    taker._working[Decision.APPROVED].wait(60)
+    site.node.audit_log.append("approval_tried", plan_hash=site.hash, by=FIRST)
+    taker.look()
+    assert taker._working.get(Decision.APPROVED) is None
+    clock[0] += taking.SECONDS_BEFORE_AGAIN + 1
+    taker.look()
+    assert taker._working.get(Decision.APPROVED) is not None
+    taker.end()
+
+
+class Never(datetime):
+    """A time that no log of ours has."""
+
+    def astimezone(self, *_: object) -> Never:  # type: ignore[override]
+        return self
+
+    def isoformat(self, *_: object, **__: object) -> str:
+        return "never"
+
+
+def test_a_forged_time_does_not_end_the_guard(site: Site) -> None:
+    forged = AuditLog(site.node.folder.audit_log, clock=lambda: Never(2026, 1, 1))
+    forged.append("approval_wanted", plan_hash=site.hash, by=FIRST, facts=site.yes_of(FIRST, SOURCE))
+    taker = taking.DecisionTaker(site.node.folder, command=("/bin/false",))
+    taker.look()
+    assert taker._working.get(Decision.APPROVED) is None
+
+
+# --- the log is read once
+
+
+def test_a_plans_page_reads_the_whole_log_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    reads = []
+    real = followed_log.verify_audit_log
+
+    def counted(*args: object, **named: object) -> object:
+        reads.append(1)
+        return real(*args, **named)  # type: ignore[arg-type]
+
+    for module in (followed_log, console):
+        monkeypatch.setattr(module, "verify_audit_log", counted, raising=False)
+    client = site.here.signed_in(FIRST)
+    client.get(site.address)
+    assert reads
+    reads.clear()
+    page = client.get(site.address)
+    assert client.get("/plans").status_code == 200
+    assert site.says(client, "approve", page).status_code == 303
+    assert f"{FIRST} wants it approved" in client.get(site.address).text
+    assert not reads, "what came since is read on from there"
+
+
+def test_the_page_of_the_log_still_verifies_all_of_it(site: Site) -> None:
+    client = site.here.signed_in(FIRST)
+    assert client.get("/audit").status_code == 200
+    log = site.node.folder.audit_log
+    log.write_bytes(log.read_bytes().replace(b"plan_kept", b"plan_kemt"))
+    assert client.get("/audit").status_code == 500
