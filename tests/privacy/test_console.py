@@ -379,7 +379,8 @@ def test_who_said_what_stands_on_the_plans_page_and_nothing_of_a_patient_anywher
     two.guard_looks()
     pages = [first.get(address).text for address in ("/plans", two.address, "/ledger", "/node", "/audit")]
     history = re.findall(r'<td data-label="What">([^<]*)<', pages[1])
-    assert history == ["approved", "wants it approved", "wants it approved", "the coordinator offered it"]
+    said = ["wants it approved", "wants it approved", "the coordinator offered it"]
+    assert history == ["approved", "the node began to check it", *said]
     for page in pages:
         assert "MRN-0047" not in page
         assert "1237" not in page

@@ -25,7 +25,8 @@ from oncofed.client.install import deciding, plan_commands
 from oncofed.client.install.backup import back_up, restore
 from oncofed.client.install.inbox import looked_at
 from oncofed.client.pages import console
-from oncofed.client.records import approvals, followed_log
+from oncofed.client.patients import sources
+from oncofed.client.records import approvals, audit_entries, followed_log
 from oncofed.client.records.approvals import Approvals
 from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.records.decisions import Decision
@@ -51,7 +52,7 @@ def two(site: Site) -> Site:
 
 
 def while_the_table_is_read(monkeypatch: pytest.MonkeyPatch, act: Callable[[], object]) -> None:
-    real = approvals.read_source_cohort
+    real = sources.read_source_cohort
 
     def read(*args: object) -> object:
         monkeypatch.setattr(approvals, "read_source_cohort", real)
@@ -377,10 +378,43 @@ def test_a_try_alone_is_no_reason_to_try_at_once(site: Site) -> None:
     taker.end()
 
 
+@pytest.mark.parametrize("failure", [Killed, RecordUnwritable])
+def test_what_is_told_and_was_not_done_to_its_end_is_done_later(
+    site: Site, monkeypatch: pytest.MonkeyPatch, failure: type[BaseException]
+) -> None:
+    def ended(*_: object) -> None:
+        raise failure("in the middle")
+
+    site.says(site.here.signed_in(FIRST), "approve")
+    with monkeypatch.context() as patched:
+        patched.setattr(approvals, "write_bundles", ended)
+        with suppress(Killed):
+            assert taking.main(["taking", str(site.node.folder.root), "approved"]) != 0
+    assert site.state() is Decision.APPROVED
+    assert not site.node.folder.bundles.exists() or not site.node.folder.bundles.read_text()
+    assert taking.main(["taking", str(site.node.folder.root), "approved"]) == 0
+    assert site.node.folder.bundles.read_text().split() == [site.node.plan().bundle_sha256]
+
+
+def test_the_guard_looks_again_after_a_process_that_ended_before_its_end(site: Site) -> None:
+    clock = [1000.0]
+    taker = taking.DecisionTaker(site.node.folder, command=("/bin/false",), clock=lambda: clock[0])
+    site.says(site.here.signed_in(FIRST), "approve")
+    taker.look()
+    taker._working[Decision.APPROVED].wait(60)
+    deciding.decline(site.node.folder, site.hash, by="root")
+    taker.look()
+    assert taker._working.get(Decision.APPROVED) is None
+    clock[0] += taking.SECONDS_BEFORE_AGAIN + 1
+    taker.look()
+    assert taker._working.get(Decision.APPROVED) is not None, "though nobody wants anything any more"
+    taker.end()
+
+
 class Never(datetime):
     """A time that no log of ours has."""
 
-    def astimezone(self, *_: object) -> Never:  # type: ignore[override]
+    def astimezone(self, *_: object) -> Never:
         return self
 
     def isoformat(self, *_: object, **__: object) -> str:
@@ -400,7 +434,7 @@ def test_a_forged_time_does_not_end_the_guard(site: Site) -> None:
 
 def test_a_plans_page_reads_the_whole_log_once(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
     reads = []
-    real = followed_log.verify_audit_log
+    real = audit_entries.verify_audit_log
 
     def counted(*args: object, **named: object) -> object:
         reads.append(1)

@@ -55,6 +55,7 @@ class DecisionTaker:
         self._working: dict[Decision, subprocess.Popen[bytes]] = {}
         self._tried: dict[Decision, Mapping[str, Wishes]] = {}
         self._again_at: dict[Decision, float] = {}
+        self._left_undone: dict[Decision, bool] = {}
 
     def look(self) -> None:
         """Start a process for each kind of decision that may be due and has none at work: declines wait for no table.
@@ -66,13 +67,16 @@ class DecisionTaker:
             if working is not None and working.poll() is None:
                 continue
             self._working.pop(decision, None)
-            if decision is Decision.DECLINED and working is not None and working.returncode != 0:
-                soon = self._clock() + _SECONDS_BEFORE_A_NO_AGAIN
-                self._again_at[decision] = min(self._again_at[decision], soon)
+            if working is not None:
+                self._left_undone[decision] = working.returncode != 0
+                if self._left_undone[decision] and decision is Decision.DECLINED:
+                    soon = self._clock() + _SECONDS_BEFORE_A_NO_AGAIN
+                    self._again_at[decision] = min(self._again_at[decision], soon)
             again = self._clock() >= self._again_at.get(decision, 0.0)
             try:
                 wanted = self._wanted(decision)
-                if wanted and (wanted != self._tried.get(decision) or again):
+                new = wanted and wanted != self._tried.get(decision)
+                if new or (again and (wanted or self._left_undone.get(decision))):
                     self._tried[decision] = wanted
                     self._again_at[decision] = self._clock() + SECONDS_BEFORE_AGAIN
                     # A session of its own: it ends with the guard, and not with a key that was meant for it.
@@ -120,12 +124,14 @@ def main(arguments: list[str]) -> int:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core file would hold patients
     end_with_parent()
     from oncofed.client.install.deciding import all_due  # noqa: PLC0415 - the guard itself loads no accounts
+    from oncofed.client.install.inbox import approvals_of  # noqa: PLC0415 - likewise
 
     folder = NodeFolder(Path(arguments[1]).absolute())
     known, decision = wishes_in(folder.audit_log), Decision(arguments[2])
     try:
         for plan_hash in all_due(folder, iter(known.read().items()), decision):
             _take(folder, plan_hash)
+        approvals_of(folder).tidy()  # what is told, and was killed or found no room before all of it was done
         return 1 if all_due(folder, iter(known.read().items()), decision) else 0
     except OncofedError as failed:
         sys.stderr.write(f"decisions are not taken: {shown(str(failed))}\n")

@@ -99,9 +99,10 @@ def test_it_holds_what_the_folder_holds_and_nothing_of_a_moment(node: InstalledN
     before, after = everything(node.folder.guard), everything(restored(node, file).guard)
     gone = set(before) - set(after)
     assert {name for name in gone if not name.startswith("ledger.sqlite-")} == {"masking/key", "plans/.lock"}
-    same = [name for name in after if name != "ledger.sqlite"]
+    same = [name for name in after if name not in ("ledger.sqlite", "audit.jsonl")]
     assert same
     assert all(after[name] == before[name] for name in same)
+    assert after["audit.jsonl"].startswith(before["audit.jsonl"]), "a line more, which tells of the restore"
 
 
 def test_a_folder_whose_records_disagree_is_not_backed_up(node: InstalledNode, file: Path) -> None:
