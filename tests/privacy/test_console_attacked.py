@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from html import unescape
@@ -20,7 +21,7 @@ from tests.console_site import FIRST, Site, ask_for_two, console_site
 from tests.installed_node import SOURCE
 from tests.pages_hospital import PASSWORD, SECOND
 
-from oncofed.client.guard import taking
+from oncofed.client.guard import process, taking
 from oncofed.client.install import deciding, plan_commands
 from oncofed.client.install.backup import back_up, restore
 from oncofed.client.install.inbox import looked_at
@@ -194,6 +195,24 @@ def test_a_no_that_failed_is_tried_again_soon(site: Site) -> None:
     taker.look()
     assert taker._working.get(Decision.DECLINED) not in (None, first)
     taker.end()
+
+
+def test_a_no_that_was_said_while_the_guard_was_away_is_in_force_before_it_listens(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site.node.approve()
+    site.says(site.here.signed_in(SECOND), "decline")
+    seen, ended = [], threading.Event()
+
+    def listens(*_: object, **__: object) -> nullcontext[None]:
+        seen.append(site.state())
+        return nullcontext()
+
+    monkeypatch.setattr(process, "serving", listens)
+    monkeypatch.setattr(taking.DecisionTaker.first, "__kwdefaults__", {"seconds": 120.0})
+    ended.set()
+    process._serve(site.node.folder, ended)
+    assert seen == [Decision.DECLINED]
 
 
 # --- a yes does not come back, and is of its own time

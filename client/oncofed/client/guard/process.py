@@ -69,26 +69,27 @@ def _serve(folder: NodeFolder, ended: threading.Event) -> None:
     times = PublicTimes()
     guard = NodeGuard(folder, site=settings.name, keys=keys, pace=times)
     remember_sources(folder, policy, guard.audit)
-    with serving(
-        guard,
-        socket=folder.socket,
-        token_sha256=read_digits(folder.token_sha256),
-        site=settings.name,
-        audit=guard.audit,
-        answer_key=keys.answer,
-        asker_key=keys.coordinator,
-        times=times,
-    ):
-        guard.audit.append("guard_started")
-        _log.info("the guard of %s listens; its policy has %d data sources", settings.name, len(policy.sources))
-        decisions = DecisionTaker(folder)
-        try:
+    token_sha256, decisions = read_digits(folder.token_sha256), DecisionTaker(folder)
+    try:
+        decisions.first()
+        with serving(
+            guard,
+            socket=folder.socket,
+            token_sha256=token_sha256,
+            site=settings.name,
+            audit=guard.audit,
+            answer_key=keys.answer,
+            asker_key=keys.coordinator,
+            times=times,
+        ):
+            guard.audit.append("guard_started")
+            _log.info("the guard of %s listens; its policy has %d data sources", settings.name, len(policy.sources))
             while not ended.wait(LOOK_SECONDS):
                 guard.forget_unapproved()
                 decisions.look()
-        finally:
-            decisions.end()
-        _log.info("the guard of %s ends", settings.name)
+            _log.info("the guard of %s ends", settings.name)
+    finally:
+        decisions.end()
 
 
 if __name__ == "__main__":

@@ -35,6 +35,7 @@ _SECONDS_BEFORE_A_NO_AGAIN = 30.0
 _ARGUMENTS = 3
 _AT_FAULT = 2
 _END_SECONDS = 5.0
+_FIRST_SECONDS = 15.0
 
 _log = logging.getLogger(__name__)
 
@@ -87,6 +88,13 @@ class DecisionTaker:
                 if again:
                     _log.error("whether a decision is wanted in the console cannot be told: %s", failed)
                     self._again_at[decision] = self._clock() + SECONDS_BEFORE_AGAIN
+
+    def first(self, *, seconds: float = _FIRST_SECONDS) -> None:
+        """Before anything is answered: a no that was said while the guard was away is in force from the beginning."""
+        self.look()
+        if (working := self._working.get(Decision.DECLINED)) is not None:
+            with suppress(subprocess.TimeoutExpired):
+                working.wait(seconds)
 
     def _wanted(self, decision: Decision) -> Mapping[str, Wishes]:
         """By plan: what enough persons want, if their accounts may decide. That the program looks at."""

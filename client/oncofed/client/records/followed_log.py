@@ -1,7 +1,7 @@
 """What do the lines of an audit log come to, read again and again while it grows?
 
-Promise: reading goes on where it ended before. A log that was closed, put back or does not go on from the last line read
-is verified from its beginning. Whether an older line was changed in its place is told by `verify_audit_log` alone.
+Promise: reading goes on where it ended before. A log that was closed, put back or does not go on from the last line
+read is verified from its beginning. Whether an older line was changed in its place, `verify_audit_log` alone tells.
 """
 
 from __future__ import annotations
