@@ -115,6 +115,12 @@ _SOURCE = _of("a short name (a to z, 0 to 9, - and _)", 64, r"[a-z0-9][a-z0-9_-]
 _SUMMARY = _of("a name of a to z, 0 to 9 and _, a letter first", 40, r"[a-z][a-z0-9_]*")
 _VARIABLE = _of("the name of an environment variable", 128, r"[A-Za-z_][A-Za-z0-9_]*")
 _ADDRESS = _of("an address, host:port", 260, r"(?:[A-Za-z0-9][A-Za-z0-9.-]*|\[[0-9A-Fa-f:.]{2,45}\]):[0-9]{1,5}")
+_WEB = _of(
+    "an address that begins with https:// (http:// for this machine's loopback alone), without ? and #",
+    500,
+    r"(?:https://[A-Za-z0-9][A-Za-z0-9.-]*|http://(?:127\.0\.0\.1|localhost))(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~%+-]*)*",
+)
+_FILE_NAME = _of("the name of a file, without a folder", 100, r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _DIGITS = _of("64 hexadecimal digits", 64, r"[0-9a-f]{64}")
 _DIGITS_OR_NOTHING = _of(_DIGITS.words, 64, r"[0-9a-f]{64}", or_empty=True)
 _CARD = _of("32 hexadecimal digits", 32, r"[0-9a-f]{32}")
@@ -158,6 +164,10 @@ _TABLE: tuple[tuple[str, TextKind], ...] = (
     ("SiteSettings.runtime, Coordinator.address", _ADDRESS),
     ("Coordinator.public_key", _DIGITS),
     ("NodeUsers.guard, NodeUsers.node, NodeUsers.relay", _LABEL),
+    ("LaunchSection.issuer, LaunchSection.authorize, LaunchSection.token", _WEB),
+    ("LaunchSection.client, LaunchSection.system, LaunchSection.scope", _LABEL),
+    ("LaunchSection.patients", _FILE_NAME),
+    ("LaunchSection.certificates", LINE),
     ("CoordinatorSettings.name, CoordinatorSettings.names", _LABEL),
     ("CoordinatorSettings.address, CoordinatorSettings.listen", _ADDRESS),
     ("SourceSpec.name, SitePolicy.data_source", _SOURCE),

@@ -39,6 +39,13 @@ name = "essen"
 card = "4f1c 22aa 90b1 7d3e 5c0f 8812 aa31 0b7e"
 """
 SITE = """
+[launch]
+issuer = "https://fhir.example/r4"
+authorize = "https://fhir.example/authorize"
+token = "https://fhir.example/token"
+client = "oncofed"
+known_by = "identifier"
+system = "urn:example:mrn"
 [site]
 name = "essen"
 [sockets]

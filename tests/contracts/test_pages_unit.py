@@ -14,6 +14,7 @@ from tests.hardened_units import EVERYWHERE, complaints, lacking, settings_of, w
 
 PAGE = (Path(__file__).resolve().parents[2] / "docs" / "pages.md").read_text()
 (UNIT,) = re.findall(r"```ini\n(.*?)```", PAGE, flags=re.DOTALL)
+(FOR_LAUNCHES,) = re.findall(r"```conf\n(.*?)```", PAGE, flags=re.DOTALL)
 WRITTEN_BY_THE_GUARD = (
     *("ledger.sqlite", "approvals", "answers", "patients", "masking", "models"),
     *("answer.key", "held_out.key", "token.sha256"),
@@ -38,6 +39,13 @@ def test_the_unit_is_hardened_and_none_of_it_can_be_taken_out_unnoticed() -> Non
     assert lacking(UNIT, demanded) == set()
     for setting in demanded:
         assert lacking(without(UNIT, setting), demanded) == {setting}
+
+
+def test_for_launches_one_address_is_let_through_and_nothing_else() -> None:
+    let = settings_of(FOR_LAUNCHES)
+    assert let.keys() == {"PrivateNetwork", "RestrictAddressFamilies", "IPAddressAllow"}
+    assert [address.count(".") for address in let["IPAddressAllow"]] == [3], "one address, no network, not any"
+    assert settings_of(UNIT)["IPAddressDeny"] == {"any"}, "all others stay shut"
 
 
 def test_its_socket_lies_in_its_own_folder_and_its_name_is_the_proxys() -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -13,6 +13,7 @@ from playwright.sync_api import ConsoleMessage, Page, Request
 from tests.pages_hospital import PASSWORD, Served, served
 
 from oncofed.client.install.folder import NodeFolder
+from oncofed.client.launch.launches import Launches
 from oncofed.client.pages.accounts import Role
 from oncofed.client.pages.application import application
 from oncofed.client.pages.hospital import HospitalPrognosis
@@ -67,15 +68,20 @@ class Visited:
 
 @contextmanager
 def serving(
-    folder: Path, hospital: HospitalPrognosis | None, *, node: NodeFolder | None = None
+    folder: Path,
+    hospital: HospitalPrognosis | None,
+    *,
+    node: NodeFolder | None = None,
+    launches: Callable[[str], Launches] | None = None,
 ) -> Iterator[tuple[Served, str]]:
-    """The pages, and their address. node: its console alone."""
+    """The pages, and their address. node: its console alone. launches: of that address."""
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen()
         host = f"127.0.0.1:{listening.getsockname()[1]}"
         with served(folder, shown=hospital, node=node) as here:
-            here.desk = replace(here.desk, hosts=frozenset({host}))
+            found = None if launches is None else launches(f"http://{host}")
+            here.desk = replace(here.desk, hosts=frozenset({host}), launches=found)
             server = server_of(application(here.desk))
             thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]})
             thread.start()

@@ -24,6 +24,8 @@ from oncofed.client.pages import (
     account_pages,
     cohort_pages,
     connections,
+    export_pages,
+    launch_pages,
     password_turns,
     patient_pages,
     peer_user,
@@ -70,7 +72,10 @@ def here(tmp_path: Path) -> Iterator[Served]:
 
 def test_every_route_is_one_of_those_that_are_tried_here(here: Served) -> None:
     here.client()
-    routers = (account_pages.router, cohort_pages.router, patient_pages.router, twin_pages.router, what_if_pages.router)
+    routers = (
+        *(account_pages.router, cohort_pages.router, patient_pages.router, twin_pages.router, what_if_pages.router),
+        *(export_pages.router, launch_pages.router),
+    )
     routes = {route.path for router in routers for route in router.routes if isinstance(route, APIRoute)}
     tried = {address.partition("?")[0] for address in PAGES} | {
         "/patients/find",
@@ -78,6 +83,9 @@ def test_every_route_is_one_of_those_that_are_tried_here(here: Served) -> None:
         "/patients/{word}",
         "/patients/{word}/twin",
         "/patients/{word}/what-if",
+        "/patients/{word}/prognosis.json",  # tests/unit/client/pages/test_patient_exports.py
+        "/patients/{word}/risk-assessment.json",
+        *("/launch", "/launch/begin", "/launch/back", "/launch/open"),  # test_launch.py
     }
     assert routes == tried | {"/", "/sign-in", "/sign-out", "/accounts/{change}"}
 

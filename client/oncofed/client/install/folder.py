@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
+from oncofed.client.launch.settings import LaunchSection
 from oncofed.errors import Fault, InvalidInput
 from oncofed.file_model import As, Known, Rule, Wrong
 from oncofed.file_reading import read_declared
@@ -105,6 +106,11 @@ class NodeFolder:
     def held_out_secret(self) -> Path:
         """Decides which patients are set aside in studies that measure some; made when the first one is approved."""
         return self.guard / "held_out.key"
+
+    @property
+    def launch_secret(self) -> Path:
+        """By which the pages say to the hospital's record system who they are, where it gave them a secret."""
+        return self.guard / "launch.secret"
 
     @property
     def token_sha256(self) -> Path:
@@ -255,12 +261,14 @@ class SiteSettings:
 
     coordinator  None before `site accept`.
     users        None when everything runs as one user.
+    launch       None where no record system may open patients on the pages.
     """
 
     name: str
     runtime: str
     coordinator: Coordinator | None
     users: NodeUsers | None = None
+    launch: LaunchSection | None = None
 
     @property
     def runtime_port(self) -> int:
@@ -308,6 +316,7 @@ class SiteFile:
     sockets: SocketsSection = field(default_factory=SocketsSection)
     coordinator: Coordinator | None = None
     users: NodeUsers | None = None
+    launch: LaunchSection | None = None
 
 
 def read_site(folder: NodeFolder) -> SiteSettings:
@@ -316,7 +325,7 @@ def read_site(folder: NodeFolder) -> SiteSettings:
     file = read_declared(SiteFile, read_toml(folder.settings), where=folder.settings.name, faults=faults)
     if file is None:
         raise InvalidInput(faults)
-    return SiteSettings(file.site.name, file.sockets.runtime, file.coordinator, file.users)
+    return SiteSettings(file.site.name, file.sockets.runtime, file.coordinator, file.users, file.launch)
 
 
 def approved_bundles(folder: NodeFolder) -> frozenset[str]:

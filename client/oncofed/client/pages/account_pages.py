@@ -23,6 +23,7 @@ from oncofed.client.pages.desk import (
     visit_of,
 )
 from oncofed.client.pages.languages import language_of
+from oncofed.client.pages.launch_pages import after_sign_in
 from oncofed.client.pages.password_turns import NoTurn
 from oncofed.client.pages.rendering import ROLE_NAMES, first_page, open_page, page
 from oncofed.client.pages.viewing_record import (
@@ -65,7 +66,12 @@ def begin(visit: Anybody) -> Response:
 @router.get("/sign-in")
 def sign_in_page(request: Request) -> Response:
     """The form for name and password."""
-    return open_page("sign_in.html.j2", request, {"said": ""})
+    return _sign_in(request, "")
+
+
+def _sign_in(request: Request, said: str, *, then: str = "", status: int = 200) -> Response:
+    """then: a launch that waits."""
+    return open_page("sign_in.html.j2", request, {"said": said, "then": then}, status=status)
 
 
 @router.post("/sign-in")
@@ -73,24 +79,25 @@ def sign_in(request: Request, fields: Annotated[Fields, Depends(fields_of)]) -> 
     """A new session, for the right password."""
     desk, say = desk_of(request), language_of(request)
     name, password = fields.get("name", "").strip(), fields.get("password", "")
+    then = fields.get("then", "")
     peer = peer_of_request(request)
     try:
         with desk.turns.turn(name, peer):
             account = desk.accounts.checked(name, password)
     except NoTurn as refused:
         desk.record.refused("", WAITS)
-        return open_page("sign_in.html.j2", request, {"said": wait_words(refused, say)}, status=429)
+        return _sign_in(request, wait_words(refused, say), then=then, status=429)
     if account is None:
         desk.turns.failed(name, peer)
         # Not a name that is none: people type their password there.
         desk.record.refused(name if desk.accounts.find(name) is not None else "", WRONG_PASSWORD)
-        return open_page("sign_in.html.j2", request, {"said": say("Name or password is wrong.")}, status=401)
+        return _sign_in(request, say("Name or password is wrong."), then=then, status=401)
     desk.turns.succeeded(name, peer)
     desk.record.viewed(account.name, SIGN_IN)
     before = request.cookies.get(desk.cookie, "")
     if before:
         desk.sessions.end(before)
-    answer = RedirectResponse(first_page(account.role), _SEE_OTHER)
+    answer = RedirectResponse(after_sign_in(desk, account.name, then) or first_page(account.role), _SEE_OTHER)
     identifier = desk.sessions.begin(account)
     answer.set_cookie(desk.cookie, identifier, path="/", secure=desk.secure, httponly=True, samesite="strict")
     return answer

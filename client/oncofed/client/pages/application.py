@@ -15,7 +15,9 @@ from oncofed.client.pages import (
     account_pages,
     cohort_pages,
     console_pages,
+    export_pages,
     language_pages,
+    launch_pages,
     patient_pages,
     twin_pages,
     what_if_pages,
@@ -38,8 +40,8 @@ def application(desk: Desk, *, refused_users: frozenset[int] = frozenset()) -> F
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.state.desk = desk
     for pages in (
-        *(account_pages, language_pages, patient_pages, twin_pages),
-        *(what_if_pages, cohort_pages, console_pages),
+        *(account_pages, language_pages, patient_pages, twin_pages, export_pages),
+        *(what_if_pages, cohort_pages, console_pages, launch_pages),
     ):
         app.include_router(pages.router)
 

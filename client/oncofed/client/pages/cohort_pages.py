@@ -30,7 +30,8 @@ from oncofed.client.pages.interaction_view import TOGETHER_WORDS, Interaction, s
 from oncofed.client.pages.interaction_view import in_language as pairs_in_language
 from oncofed.client.pages.marker_figures import dependence_figure, network_figure, strength_figure
 from oncofed.client.pages.outcome_parts import fewest_for_parts, told_times
-from oncofed.client.pages.patient_pages import decided_on, endpoint_number
+from oncofed.client.pages.patient_pages import endpoint_number
+from oncofed.client.pages.patient_words import decided_on
 from oncofed.client.pages.recalibration import Fitted
 from oncofed.client.pages.rendering import page
 from oncofed.client.pages.viewing_record import COHORT, EXPORT, UNKNOWN_PAGE

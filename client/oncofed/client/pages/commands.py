@@ -74,7 +74,14 @@ def serve(
     read_site(folder)
     from oncofed.client.install.explaining import has_model
     from oncofed.client.pages.console import Console
-    from oncofed.client.pages.of_node import accounts_file, hospital_of, key_file, refuse_place, refused_users
+    from oncofed.client.pages.of_node import (
+        accounts_file,
+        hospital_of,
+        key_file,
+        launches_of,
+        refuse_place,
+        refused_users,
+    )
     from oncofed.client.pages.preparation import prepare
     from oncofed.client.pages.serving import desk_for
     from oncofed.client.pages.serving import serve as serve_pages
@@ -92,6 +99,7 @@ def serve(
     desk = desk_for(
         hospital,
         console=console,
+        launches=launches_of(folder, place),
         accounts=accounts_file(folder),
         key=viewing_key(key_file(folder)),
         audit_log=folder.audit_log,
@@ -105,8 +113,7 @@ def serve(
         click.echo("No study has a model yet: the console alone. Start the pages again when one has.")
     else:
         prepare(hospital, say=click.echo)
-    where = f"https://{name}" if name else f"http://127.0.0.1:{place.port}"
-    serve_pages(desk, place, refused_users=refused, ready=lambda: click.echo(f"The pages are at {where}"))
+    serve_pages(desk, place, refused_users=refused, ready=lambda: click.echo(f"The pages are at {place.address}"))
 
 
 @pages.command()

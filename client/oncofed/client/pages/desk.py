@@ -15,6 +15,7 @@ from pathlib import Path
 from fastapi import Request
 from starlette.concurrency import run_in_threadpool
 
+from oncofed.client.launch.launches import Launches
 from oncofed.client.pages.accounts import Accounts, Role
 from oncofed.client.pages.console import Console
 from oncofed.client.pages.hospital import HospitalPrognosis
@@ -34,6 +35,7 @@ class Desk:
 
     prognosis     of the study that is shown; None where no study of this hospital has a model yet.
     console       where persons decide about plans; None where there is no node, as for a simulated run.
+    launches      by which a record system opens patients; None where none is configured.
     turns         around every check and every new hash of a password.
     secure        cookies go over TLS only. hosts: names under which the pages may be asked for.
     audit_log     shown to administrators. now: the time that stands on a page, in the hospital's zone.
@@ -50,6 +52,7 @@ class Desk:
     timeouts: Timeouts = Timeouts()  # noqa: RUF009 - frozen
     now: Callable[[], datetime] = lambda: datetime.now().astimezone()
     console: Console | None = None
+    launches: Launches | None = None
 
     @property
     def hospital(self) -> HospitalPrognosis:

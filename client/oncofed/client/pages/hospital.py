@@ -188,6 +188,10 @@ class HospitalPrognosis:
         exact = self._rows.get(patient_id)
         return self._rows_by_any_case.get(patient_id.casefold()) if exact is None else exact
 
+    def row_exactly(self, patient_id: str) -> int | None:
+        """The same for a program, which has no excuse for another letter."""
+        return self._rows.get(patient_id)
+
     def marker(self, source: str) -> Marker | None:
         """None for a modality that may be missing as a whole."""
         return next((marker for marker in self.schema.markers if marker.name == source), None)

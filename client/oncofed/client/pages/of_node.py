@@ -8,6 +8,7 @@ with the guard, whose user runs the pages.
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -21,6 +22,8 @@ from oncofed.client.guard.policy_file import read_policy
 from oncofed.client.install.explaining import plan_with_model, present_cohort, released_network
 from oncofed.client.install.folder import NodeFolder, NodeUsers, read_site
 from oncofed.client.install.inbox import OfferedPlan
+from oncofed.client.launch.issuer import Issuer
+from oncofed.client.launch.launches import Launches, patients_in
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.publication_record import (
     BEGUN_ANEW,
@@ -237,6 +240,24 @@ def publish_anew(folder: NodeFolder, *, plan: str | None, after_loss: bool, by: 
 
 def _today() -> date:
     return datetime.now(UTC).date()
+
+
+def launches_of(folder: NodeFolder, place: Place) -> Launches | None:
+    """By which the hospital's record system opens patients; None without [launch]. Raises InvalidInput."""
+    settings = read_site(folder).launch
+    if settings is None:
+        return None
+    if settings.certificates is not None and not Path(settings.certificates).is_file():
+        what, remedy = "is no file", "Name the PEM file of the authority, or leave it out."
+        raise InvalidInput([Fault("site.toml: [launch]: certificates", what, remedy)])
+    secret = read_secret(folder.launch_secret).decode().strip() if folder.launch_secret.exists() else None
+    return Launches(
+        settings,
+        pages=place.address,
+        ask=Issuer(settings, secret).patient,
+        clock=time.monotonic,
+        patients=None if settings.patients is None else patients_in(folder.guard / settings.patients),
+    )
 
 
 def refused_users(folder: NodeFolder) -> frozenset[int]:

@@ -7,25 +7,31 @@ which means nothing in any other session.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import date
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Response
 from fastapi.responses import RedirectResponse
 
 from oncofed.client.pages.accounts import Role
-from oncofed.client.pages.beside import beside
-from oncofed.client.pages.cause_words import cause_words, told_shares
+from oncofed.client.pages.cause_words import cause_words
 from oncofed.client.pages.desk import Form, FormOf, Visit, refusal, visit_of
 from oncofed.client.pages.figures import incidence_figure, survival_figure
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.marker_figures import reason_bar, waterfall_figure
 from oncofed.client.pages.marker_rows import MarkerRow
 from oncofed.client.pages.marker_search import LONGEST_NAME, Filter, found_markers, kinds
+from oncofed.client.pages.patient_times import (
+    at_times,
+    beside_at_times,
+    first_at_times,
+    incidence_at_times,
+    median_limits,
+)
 from oncofed.client.pages.patient_view import PatientView, patient_view
 from oncofed.client.pages.patient_words import (
     answer,
     completeness_words,
+    decided_on,
     headline,
     in_years,
     starts,
@@ -37,11 +43,10 @@ from oncofed.client.pages.recalibration import Fitted
 from oncofed.client.pages.rendering import page
 from oncofed.client.pages.usual_patient import against_usual
 from oncofed.client.pages.viewing_record import NOT_FOUND, PATIENT, SEARCH, UNKNOWN_PAGE, UNKNOWN_PATIENT
-from oncofed.client.pages.wording import DATIVE, range_words, time
+from oncofed.client.pages.wording import DATIVE, time
 from oncofed.survival.curves import NOT_REACHED
-from oncofed.words.language import ENGLISH, Language, later
+from oncofed.words.language import Language, later
 from oncofed.words.markers import endpoint_label
-from oncofed.words.numbers import percent
 from oncofed.words.time_shapes import when_words
 
 router = APIRouter()
@@ -172,7 +177,7 @@ def _content(hospital: HospitalPrognosis, view: PatientView, row: int, word: str
         "words": words,
         "sentence": told.sentence,
         "scenarios": told.scenarios,
-        "first": None if first is None else _first_at_times(hospital, view, say),
+        "first": None if first is None else first_at_times(hospital, view, say),
         "others": [] if view.competing is None else [names[each] for each in view.competing.causes[1:]],
         "status": status_words(
             view.status,
@@ -207,11 +212,11 @@ def _content(hospital: HospitalPrognosis, view: PatientView, row: int, word: str
         "other_missing": missing[_MISSING_AT_FIRST:],
         "hardly": sum(each.markers for each in view.missing if each.change is not None and not each.moves),
         "not_known": sum(each.markers for each in view.missing if each.change is None),
-        "interval": _interval(view, grid.unit, say),
-        "times": _at_times(hospital, view, say),
-        "incidence": _incidence_at_times(hospital, view, say),
+        "interval": median_limits(view, grid.unit, say),
+        "times": at_times(hospital, view, say),
+        "incidence": incidence_at_times(hospital, view, say),
         "against_usual": against_usual(hospital, row, view.peers, endpoint=view.endpoint.number, say=say),
-        "beside": _beside_at_times(hospital, view, row, say),
+        "beside": beside_at_times(hospital, view, row, say),
         "beside_times": [time(each, grid.unit, say=say) for each in told_times(grid)],
         "entity_is_rare": hospital.schema.tumour_entity is not None and not view.peers.same_tumour,
         "not_reached": curve.median == NOT_REACHED,
@@ -231,84 +236,3 @@ def _by_kind(rows: Sequence[MarkerRow]) -> list[tuple[str, list[MarkerRow]]]:
     for row in rows:
         found.setdefault(row.modality, []).append(row)
     return list(found.items())
-
-
-def decided_on(hospital: HospitalPrognosis, say: Language) -> str:
-    """The day; empty where nobody has decided."""
-    on = "" if hospital.decided is None else hospital.decided.on
-    return say.date(date.fromisoformat(on)) if on else ""
-
-
-def _interval(view: PatientView, unit: str, say: Language = ENGLISH) -> str:
-    adjusted = view.curve.adjusted
-    if adjusted is None:
-        return ""
-    low, high = (time(each, unit, say=say) for each in (adjusted.median_low, adjusted.median_high))
-    if NOT_REACHED in (adjusted.median_low, adjusted.median_high):
-        return high if low == high else say("from %(low)s, upper end not reached", low=low)
-    return range_words(low, high, say=say)
-
-
-def _at_times(hospital: HospitalPrognosis, view: PatientView, say: Language) -> list[tuple[str, str, str, str]]:
-    """Time; survival of such patients; its limits; what was observed of similar ones. At bounds of the public grid."""
-    curve, found = view.curve, []
-    for bound in [each for each in told_times(hospital.grid) if each > view.curve.since]:
-        place = int(abs(curve.times - bound).argmin())
-        band = curve.adjusted
-        limits = "" if band is None else share_range(band.low[place], band.high[place], say=say)
-        share = None if view.similar is None else view.similar.outcome.at(bound)
-        observed = say("not known") if share is None else percent(share, say=say)
-        own = percent(float(curve.survival[place]), say=say)
-        found.append((time(bound, hospital.grid.unit, say=say), own, limits, observed))
-    return found
-
-
-def _incidence_at_times(hospital: HospitalPrognosis, view: PatientView, say: Language) -> list[tuple[str, str, str]]:
-    """Time; who had the event by then; who died before. Empty where that is not known, or the curve says it all."""
-    found = view.incidence
-    if found is None or found.event is None or found.died_before is None:
-        return []
-    rows = []
-    for bound in [each for each in told_times(hospital.grid) if each > view.curve.since]:
-        place = int(abs(view.curve.times - bound).argmin())
-        event, died = (percent(float(each[place]), say=say) for each in (found.event, found.died_before))
-        rows.append((time(bound, hospital.grid.unit, say=say), event, died))
-    return rows
-
-
-def _beside_at_times(
-    hospital: HospitalPrognosis, view: PatientView, row: int, say: Language
-) -> list[tuple[str, str, list[str]]]:
-    """Name; what it sees; at bounds of the public grid who are without the event, or of what competes have had it."""
-    times = told_times(hospital.grid)
-    rows = []
-    for each in beside(hospital, row, endpoint=view.endpoint.number, times=times, say=say):
-        if each.had is None:
-            told = [say("not recorded")] * len(times)
-        else:
-            told = [percent(float(share), say=say) for share in (each.had if view.competing else 1 - each.had)]
-        rows.append((each.name, each.sees, told))
-    return rows
-
-
-def _first_at_times(
-    hospital: HospitalPrognosis, view: PatientView, say: Language
-) -> list[tuple[str, str, str, list[str], str, str]]:
-    """Time; who have had the event by then; its limits; each that competes; none; observed of similar patients."""
-    found, rows = view.competing, []
-    assert found is not None
-    for bound in told_times(hospital.grid):
-        own, *others, spared = told_shares(found, bound, say=say)
-        place = int(abs(found.times - bound).argmin())
-        ends = None if found.low is None or found.high is None else (found.low[place], found.high[place])
-        limits = "" if ends is None else share_range(*ends, say=say)
-        share = None if view.similar is None else view.similar.outcome.at(bound)
-        seen = say("not known") if share is None else percent(1 - share, say=say)
-        rows.append((time(bound, hospital.grid.unit, say=say), own, limits, others, spared, seen))
-    return rows
-
-
-def share_range(low: float, high: float, *, say: Language = ENGLISH) -> str:
-    """Of a share, as it is written beside it."""
-    said = (percent(float(low), say=say), percent(float(high), say=say))
-    return said[0] if said[0] == said[1] else range_words(*said, say=say)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from datetime import date
 
 import numpy as np
 
@@ -235,3 +236,9 @@ def headline(hospital: HospitalPrognosis, row: int, *, say: Language = ENGLISH) 
 def _is_headline(label: str, modality: Modality, name: str) -> bool:
     words = label.lower().split()
     return modality is Modality.CLINICAL and (words == [name] if name == "age" else name in words)
+
+
+def decided_on(hospital: HospitalPrognosis, say: Language) -> str:
+    """The day; empty where nobody has decided."""
+    on = "" if hospital.decided is None else hospital.decided.on
+    return say.date(date.fromisoformat(on)) if on else ""

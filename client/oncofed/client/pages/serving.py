@@ -16,6 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from oncofed.client.launch.launches import Launches
 from oncofed.client.pages.accounts import Accounts
 from oncofed.client.pages.application import application
 from oncofed.client.pages.console import Console
@@ -26,7 +27,7 @@ from oncofed.client.pages.sessions import Sessions
 from oncofed.client.pages.viewing_record import ViewingRecord
 from oncofed.client.records.audit_log import AuditLog
 from oncofed.errors import Fault, InvalidInput
-from oncofed.local_pages.listening import log_plainly, loopback_hosts, loopback_socket, serve_until_ended
+from oncofed.local_pages.listening import LOOPBACK, log_plainly, loopback_hosts, loopback_socket, serve_until_ended
 from oncofed.local_pages.sessions import Timeouts
 
 _SOCKET_RIGHTS = 0o660
@@ -48,6 +49,11 @@ class Place:
         return self.name is not None
 
     @property
+    def address(self) -> str:
+        """In a browser."""
+        return f"https://{self.name}" if self.name else f"http://{LOOPBACK}:{self.port}"
+
+    @property
     def hosts(self) -> frozenset[str]:
         """What a browser may write into the header Host."""
         if self.name is not None:
@@ -64,12 +70,14 @@ def desk_for(
     place: Place,
     timeouts: Timeouts,
     console: Console | None = None,
+    launches: Launches | None = None,
 ) -> Desk:
     """Everything that the application needs, with the machine's clock."""
     plan_hash = "" if prognosis is None else prognosis.plan_hash
     return Desk(
         prognosis=prognosis,
         console=console,
+        launches=launches,
         accounts=Accounts(accounts),
         sessions=Sessions(clock=time.monotonic, timeouts=timeouts),
         turns=PasswordTurns(clock=time.monotonic),

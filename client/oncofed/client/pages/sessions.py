@@ -13,6 +13,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from oncofed.client.launch.launches import UnderWay
 from oncofed.client.pages.accounts import Account, Role
 from oncofed.local_pages.sessions import KeptSessions, OneSession
 
@@ -22,12 +23,13 @@ _MOST_PATIENTS = 2000
 
 @dataclass(eq=False, kw_only=True)
 class Session(OneSession):
-    """opened: the row of each patient by its word, in the order of opening."""
+    """opened: the row of each patient by its word, in the order of opening. launches: that it has begun."""
 
     account: str
     role: Role
     version: int
     opened: OrderedDict[str, int] = field(default_factory=OrderedDict)
+    launches: UnderWay = field(default_factory=UnderWay)
 
     def seal(self, what: str) -> str:
         """What only this session's own page could have written beside `what`."""

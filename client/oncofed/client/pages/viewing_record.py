@@ -23,8 +23,9 @@ from oncofed.client.records.audit_log import AuditLog
 from oncofed.durable import create_durably
 from oncofed.secret_files import read_secret
 
-PATIENT, TWIN, WHAT_IF, COHORT, EXPORT, AUDIT, ACCOUNTS = (
+PATIENT, PATIENT_EXPORT, TWIN, WHAT_IF, COHORT, EXPORT, AUDIT, ACCOUNTS = (
     "page_patient",
+    "page_patient_export",
     "page_twin",
     "page_what_if",
     "page_cohort",
@@ -32,7 +33,13 @@ PATIENT, TWIN, WHAT_IF, COHORT, EXPORT, AUDIT, ACCOUNTS = (
     "page_audit",
     "page_accounts",
 )
-SEARCH, SIGN_IN, SIGN_OUT, REFUSED = "page_search", "page_sign_in", "page_sign_out", "page_refused"
+SEARCH, LAUNCH, SIGN_IN, SIGN_OUT, REFUSED = (
+    "page_search",
+    "page_launch",
+    "page_sign_in",
+    "page_sign_out",
+    "page_refused",
+)
 PLANS, PLAN, LEDGER, NODE = "page_plans", "page_plan", "page_ledger", "page_node"
 NOT_FOUND, WRONG_PASSWORD = "not_found", "wrong_password"
 NO_SESSION, ROLE, FORM, UNKNOWN_PATIENT, HOST, NODE_USER, UNKNOWN_USER, UNKNOWN_PAGE, WAITS, MORE = (

@@ -13,7 +13,8 @@ from fastapi import APIRouter, Response
 from oncofed.client.pages.desk import Form, Visit, refusal
 from oncofed.client.pages.figures import what_if_figure
 from oncofed.client.pages.hospital import HospitalPrognosis
-from oncofed.client.pages.patient_pages import Clinician, ClinicianForm, endpoint_number, opened_row, share_range
+from oncofed.client.pages.patient_pages import Clinician, ClinicianForm, endpoint_number, opened_row
+from oncofed.client.pages.patient_times import share_range
 from oncofed.client.pages.patient_view import Outlook, leaves_out_deaths
 from oncofed.client.pages.patient_words import answer, told_times
 from oncofed.client.pages.rendering import page

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from tests.pages_hospital import hospital
 
-from oncofed.client.pages.patient_pages import _interval
+from oncofed.client.pages.patient_times import median_limits
 from oncofed.client.pages.patient_view import patient_view
 
 VIEW = patient_view(hospital(), 4, endpoint=0)
@@ -26,4 +26,4 @@ def test_the_limits_of_a_median_in_words(low: float, high: float, said: str) -> 
     assert VIEW.curve.adjusted is not None
     band = replace(VIEW.curve.adjusted, median_low=low, median_high=high)
     view = replace(VIEW, curve=replace(VIEW.curve, adjusted=band))
-    assert _interval(view, "months").replace("\N{NO-BREAK SPACE}", " ") == said
+    assert median_limits(view, "months").replace("\N{NO-BREAK SPACE}", " ") == said
