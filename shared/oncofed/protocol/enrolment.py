@@ -142,12 +142,25 @@ def new_acceptance(
     request: EnrolmentRequest, *, coordinator_address: str, ca_certificate: str, signing_key: bytes
 ) -> Acceptance:
     """The coordinator's answer to a request it approves."""
+    return acceptance_of(
+        request.site,
+        fingerprint(request_bytes(request)),
+        coordinator_address=coordinator_address,
+        ca_certificate=ca_certificate,
+        signing_key=signing_key,
+    )
+
+
+def acceptance_of(
+    site: str, request_fingerprint: str, *, coordinator_address: str, ca_certificate: str, signing_key: bytes
+) -> Acceptance:
+    """The same for a request of which the fingerprint is known: a hospital's that is a member."""
     unsigned = Acceptance(
-        site=request.site,
+        site=site,
         coordinator_address=coordinator_address,
         ca_certificate=ca_certificate,
         coordinator_public_key=public_key_of(signing_key).hex(),
-        request_fingerprint=fingerprint(request_bytes(request)),
+        request_fingerprint=request_fingerprint,
         signature="",
     )
     signature = sign(signing_key, context=_ACCEPTANCE_CONTEXT, message=_signed(unsigned)).hex()

@@ -137,22 +137,33 @@ def request(folder: NodeFolder, out: Path | None) -> None:
 @NODE
 @click.argument("acceptance_file", metavar="ACCEPTANCE", type=_FILE)
 @click.option("--fingerprint", help="What the coordinator read out by telephone; asked for when left out.")
-def accept(folder: NodeFolder, acceptance_file: Path, fingerprint: str | None) -> None:
+@click.option("--change", is_flag=True, help="The coordinator that is pinned told you that it has other keys.")
+def accept(folder: NodeFolder, acceptance_file: Path, fingerprint: str | None, change: bool) -> None:
     """Pin the coordinator that answered the request: its address, certificate and key.
 
+    Again when it sends another one, because its address or its keys have changed.
+
     \b
-    Example:
+    Examples:
       oncofed site accept NODE charite.acceptance.json
+      oncofed site accept NODE charite.acceptance.json --change
     """
     from oncofed.client.install.enrolment import accept as pin
+    from oncofed.client.install.enrolment import keeps_its_keys
     from oncofed.client.install.folder import read_site
     from oncofed.client.install.rights import hand_over
     from oncofed.plain_file import file_content
 
-    heard = fingerprint or click.prompt("Fingerprint that the coordinator reads out by telephone")
-    acceptance = pin(folder, file_content(acceptance_file, most=_LARGEST_ACCEPTANCE), heard_fingerprint=heard)
+    content = file_content(acceptance_file, most=_LARGEST_ACCEPTANCE)
+    if fingerprint is None and not keeps_its_keys(folder, content):
+        fingerprint = click.prompt("Fingerprint that the coordinator reads out by telephone")
+    changed = pin(folder, content, heard_fingerprint=fingerprint, change=change)
     hand_over(folder, read_site(folder).users)
-    click.echo(f"Pinned: {acceptance.coordinator_address}. Next: oncofed site doctor {folder.root}")
+    for each in changed:
+        click.echo(f"Changed: {each}.")
+    if changed:
+        click.echo("Next: start the node again: systemctl restart oncofed.target")
+    click.echo(f"Pinned: {read_site(folder).enrolled.address}. Next: oncofed site doctor {folder.root}")
 
 
 @site.command()

@@ -315,8 +315,11 @@ def _approve(
 ) -> Approval:
     from oncofed.client.guard.trial import measured, refuse_if_slow  # noqa: PLC0415 - it loads torch
 
-    policy, plan, site = read_policy(folder.policy), document.plan, read_site(folder).name
-    named = policy.source(source)
+    policy, plan, own = read_policy(folder.policy), document.plan, read_site(folder)
+    if bytes.fromhex(plan.coordinator_public_key) != own.enrolled.key:
+        what = "is signed with a key that its coordinator has replaced, so nothing would be answered"
+        raise InvalidInput([Fault("plan", what, "Ask the coordinator for a new plan. Declining it still works.")])
+    site, named = own.name, policy.source(source)
 
     def unchanged() -> None:
         still_wanted()

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from oncofed.client.guard.policy_file import read_policy
-from oncofed.client.install.folder import NodeFolder, read_site
+from oncofed.client.install.folder import NodeFolder
 from oncofed.client.install.inbox import OfferedPlan, offered_plans, refuse_unread
 from oncofed.client.patients.sources import read_source_cohort
 from oncofed.cohort.cohort import Cohort
@@ -119,7 +119,7 @@ def released_network(folder: NodeFolder, plan: OfferedPlan) -> PrognosisNetwork:
     try:
         weights = verified_weights(
             model,
-            public_key=read_site(folder).enrolled.key,
+            public_key=plan.coordinator,
             plan_hash=agreed.hash,
             parameters=parameter_count(agreed.model),
         )

@@ -204,18 +204,34 @@ class Coordinator:
     """`host:port` of the coordinator, as `oncofed site accept` pinned it."""
     public_key: str
     """The key that signs its plans, as `oncofed site accept` pinned it."""
+    former_public_keys: tuple[str, ...] = ()
+    """Those that it had before: plans and models that were taken then can be read by them, and nothing is answered."""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The key that counts, and then those of before."""
+        return (self.public_key, *self.former_public_keys)
 
     @property
     def key(self) -> bytes:
         """32 bytes. Raises InvalidInput for another text."""
-        try:
-            content = bytes.fromhex(self.public_key)
-        except ValueError:
-            content = b""
-        if len(content) != _KEY_BYTES:
-            what = "public_key is no key"
-            raise InvalidInput([Fault("site.toml: [coordinator]", what, "Run `oncofed site accept`.")])
-        return content
+        return _key(self.public_key)
+
+    @property
+    def former_keys(self) -> tuple[bytes, ...]:
+        """32 bytes each. Raises InvalidInput for another text."""
+        return tuple(map(_key, self.former_public_keys))
+
+
+def _key(text: str) -> bytes:
+    try:
+        content = bytes.fromhex(text)
+    except ValueError:
+        content = b""
+    if len(content) != _KEY_BYTES:
+        what = "holds what is no key"
+        raise InvalidInput([Fault("site.toml: [coordinator]", what, "Run `oncofed site accept`.")])
+    return content
 
 
 def _users_of_their_own(relay: str, known: Known) -> str:

@@ -37,6 +37,7 @@ class OfferedPlan:
     """sealed: what the coordinator signed. where: its file. coordinator: the pinned key.
 
     decision: None while nobody here has decided. lost: why it is not known; then nothing is answered.
+    is_closed: signed with a key that the coordinator has replaced, so that nothing is answered of it.
     """
 
     sealed: SealedDocument
@@ -44,6 +45,7 @@ class OfferedPlan:
     coordinator: bytes
     decision: Approval | None
     lost: str = ""
+    is_closed: bool = False
 
     @property
     def plan_hash(self) -> str:
@@ -74,6 +76,8 @@ class OfferedPlan:
         """For a list: waits for a decision, approved, declined."""
         if self.lost:
             return "was decided, and is not answered: approve or decline it again"
+        if self.is_closed and self.decision is not None:
+            return f"was {self.decision.decision.value}; its coordinator has another key, and nothing is answered"
         return "waits for a decision" if self.decision is None else self.decision.decision.value
 
 
@@ -236,10 +240,14 @@ def _plan(folder: NodeFolder, plan_hash: str, decisions: Approvals, known: Seque
     except RecordDamaged as damaged:  # deciding again is the remedy, so it must be possible
         lost = str(damaged)
     path = offers_of(folder).path(plan_hash)
-    coordinator = read_site(folder).enrolled.key
-    read = _document(path, coordinator=coordinator)
-    if isinstance(read, SealedDocument):
-        return OfferedPlan(read, path.name, coordinator, decision, lost)
+    pinned = read_site(folder).enrolled
+    # What was decided while a former key counted can be read, and its model explains; nothing is answered of it.
+    for coordinator in (pinned.key, *(pinned.former_keys if decision is not None else ())):
+        read = _document(path, coordinator=coordinator)
+        if isinstance(read, SealedDocument):
+            return OfferedPlan(read, path.name, coordinator, decision, lost, is_closed=coordinator != pinned.key)
+    read = _document(path, coordinator=pinned.key)
+    assert isinstance(read, str)
     needed = lost or (decision is not None and decision.decision is Decision.APPROVED)
     short = shown_of(plan_hash, among=known)
     what, named = f"{path} {read}", f"{folder.root} {short}"

@@ -37,15 +37,25 @@ _CLOCK_SKEW = timedelta(hours=1)  # a hospital's clock may be behind
 def create_keys(folder: CoordinatorFolder, settings: CoordinatorSettings, *, now: datetime) -> None:
     """Everything in keys/. Raises InvalidInput where a file exists."""
     private_folder(folder.keys)
+    create_authority(folder, settings, now=now)
+    _write_server_certificate(folder, settings, now=now)
+    create_signing_key(folder)
+    write_secret(folder.superexec_secret, secrets.token_bytes(32))
+    write_secret(folder.admin_token, secrets.token_hex(32).encode())
+
+
+def create_authority(folder: CoordinatorFolder, settings: CoordinatorSettings, *, now: datetime) -> None:
+    """Its key, and the certificate that hospitals pin. Raises InvalidInput where there is a key."""
     key = ec.generate_private_key(ec.SECP256R1())
     write_secret(folder.ca_key, _private_pem(key))
     folder.ca_certificate.write_bytes(_authority(key, settings.name, now=now).public_bytes(Encoding.PEM))
-    _write_server_certificate(folder, settings, now=now)
+
+
+def create_signing_key(folder: CoordinatorFolder) -> None:
+    """What signs plans, questions and models. Raises InvalidInput where there is one."""
     signing_key = new_signing_key()
     write_secret(folder.signing_key, signing_key)
     folder.public_key.write_text(public_key_of(signing_key).hex() + "\n")
-    write_secret(folder.superexec_secret, secrets.token_bytes(32))
-    write_secret(folder.admin_token, secrets.token_hex(32).encode())
 
 
 def authority_certificate(folder: CoordinatorFolder) -> bytes:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from oncofed.errors import Fault, FederationFailure, InvalidInput, OncofedError
+from oncofed.server.deployment.change_command import change
 from oncofed.server.deployment.coordinator_argument import FILE, FOLDER, NEW_FOLDER, STUDY
 from oncofed.server.deployment.membership_commands import (
     approve,
@@ -47,6 +48,7 @@ def coordinator() -> None:
       oncofed coordinator resume COORD
       oncofed coordinator report COORD --out lung.html
       oncofed coordinator suspend COORD charite
+      oncofed coordinator change COORD --address fl2.example.org:9443 --out acceptances
     """
 
 
@@ -78,12 +80,11 @@ def init(
       oncofed coordinator init COORD --renew-certificate
     """
     from datetime import UTC, datetime
-    from tempfile import TemporaryDirectory
 
     from oncofed.durable import replace_durably
     from oncofed.server.deployment.certificates import create_keys, renew_server_certificate
     from oncofed.server.deployment.enrolment import own_fingerprint
-    from oncofed.server.deployment.folder import CoordinatorSettings, read_settings, settings_text
+    from oncofed.server.deployment.folder import CoordinatorSettings, read_settings, usable_text
 
     if renew_certificate:
         renew_server_certificate(folder, read_settings(folder), now=datetime.now(UTC))
@@ -99,11 +100,7 @@ def init(
     # All interfaces; the gate lets hospitals reach their own routes only.
     everywhere = "[::]" if host.startswith("[") else "0.0.0.0"  # noqa: S104
     settings = CoordinatorSettings(name, address, listen or f"{everywhere}:{port}", (host.strip("[]"), *also))
-    text = settings_text(settings)
-    with TemporaryDirectory() as elsewhere:  # nothing is made before everything is known to be usable
-        draft = type(folder)(Path(elsewhere))
-        draft.settings.write_text(text)
-        read_settings(draft)
+    text = usable_text(settings)
     folder.root.mkdir(mode=0o700, parents=True, exist_ok=True)
     folder.root.chmod(0o700)  # it may have been there
     create_keys(folder, settings, now=datetime.now(UTC))
@@ -317,5 +314,5 @@ def report(folder: CoordinatorFolder, study: str | None, out: Path) -> None:
     click.echo(f"Look at {out}")
 
 
-for _command in (status, metrics, pages, approve, suspend, readmit, remove, rotate, enrol):
+for _command in (status, metrics, pages, change, approve, suspend, readmit, remove, rotate, enrol):
     coordinator.add_command(_command)

@@ -84,7 +84,7 @@ def approve(folder: CoordinatorFolder, request_content: bytes) -> Acceptance:
         acceptance = new_acceptance(
             request,
             coordinator_address=settings.address,
-            ca_certificate=_authority(folder),
+            ca_certificate=own_authority(folder),
             signing_key=read_signing_key(folder.signing_key),
         )
         if before is None or not before.is_member:
@@ -121,11 +121,11 @@ def of_request(request: EnrolmentRequest, *, before: ApprovedSite | None) -> App
 def own_fingerprint(folder: CoordinatorFolder) -> str:
     """What a hospital compares before it accepts."""
     return coordinator_fingerprint(
-        ca_certificate=_authority(folder), coordinator_public_key=coordinator_public_key(folder).hex()
+        ca_certificate=own_authority(folder), coordinator_public_key=coordinator_public_key(folder).hex()
     )
 
 
-def _authority(folder: CoordinatorFolder) -> str:
+def own_authority(folder: CoordinatorFolder) -> str:
     """As it was written, with the newline at its end: fingerprints are of exactly this text."""
     return public_text(folder.ca_certificate) + "\n"
 

@@ -10,6 +10,7 @@ import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Annotated
 
 from oncofed.errors import Fault, InvalidInput
@@ -232,3 +233,13 @@ def settings_text(settings: CoordinatorSettings) -> str:
         f'listen = "{settings.listen}"  # 0.0.0.0:<port> for all interfaces\n'
         f"names = [{names}]  # in the certificate; after a change: oncofed coordinator init COORD --renew-certificate\n"
     )
+
+
+def usable_text(settings: CoordinatorSettings) -> str:
+    """The same. Raises InvalidInput for settings that could not be read again, before anything is made of them."""
+    text = settings_text(settings)
+    with TemporaryDirectory() as elsewhere:
+        draft = CoordinatorFolder(Path(elsewhere))
+        draft.settings.write_text(text)
+        read_settings(draft)
+    return text

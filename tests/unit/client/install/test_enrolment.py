@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import stat
 import time
@@ -17,12 +18,15 @@ from tests.end_to_end.flower_processes import new_coordinator, new_node
 from oncofed.client.install import enrolment
 from oncofed.client.install.enrolment import accept, make_request
 from oncofed.client.install.folder import NodeFolder, read_site
-from oncofed.errors import InvalidInput
+from oncofed.errors import InvalidInput, SignatureInvalid
 from oncofed.protocol.enrolment import acceptance_bytes, request_bytes
 from oncofed.server.deployment.certificates import create_keys, renew_server_certificate
 from oncofed.server.deployment.enrolment import approve, own_fingerprint, settle_nodes
 from oncofed.server.deployment.folder import CoordinatorFolder, read_settings
 from oncofed.server.deployment.member_files import look_at, read_sites
+from oncofed.server.deployment.pinned_by_hospitals import acceptances, move, moved, renew_keys
+
+NOW = datetime.now(UTC)
 
 
 @pytest.fixture
@@ -99,6 +103,103 @@ def test_a_second_coordinator_is_refused(coordinator: CoordinatorFolder, bonn: N
     again = approve(other, request_bytes(make_request(bonn)))
     with pytest.raises(InvalidInput, match="pinned already"):
         accept(bonn, acceptance_bytes(again), heard_fingerprint=own_fingerprint(other))
+
+
+def changed(coordinator: CoordinatorFolder, site: str, **keys: bool) -> bytes:
+    """What it sends to a member once its keys, or its address, are others."""
+    if keys:
+        renew_keys(
+            coordinator, authority=keys.get("authority", False), signing_key=keys.get("signing_key", False), now=NOW
+        )
+    else:
+        move(coordinator, moved(read_settings(coordinator), address="127.0.0.9:9443", listen=None, also=()), now=NOW)
+    return acceptance_bytes(acceptances(coordinator)[site])
+
+
+@pytest.fixture
+def pinned(coordinator: CoordinatorFolder, bonn: NodeFolder) -> NodeFolder:
+    """With a word of hospital IT in site.toml."""
+    answer = approve(coordinator, request_bytes(make_request(bonn)))
+    accept(bonn, acceptance_bytes(answer), heard_fingerprint=own_fingerprint(coordinator))
+    text = bonn.settings.read_text()
+    sockets = text[text.index("[sockets]") : text.index("[coordinator]")]
+    bonn.settings.write_text(f"# ours\n{text.replace(sockets, '')}\n{sockets}")
+    return bonn
+
+
+def test_another_address_is_followed_without_a_call(coordinator: CoordinatorFolder, pinned: NodeFolder) -> None:
+    before = read_site(pinned)
+    told = accept(pinned, changed(coordinator, "Bonn"), heard_fingerprint=None)
+    after = read_site(pinned)
+    assert after.enrolled.address == "127.0.0.9:9443"
+    assert (after.enrolled.keys, after.runtime) == (before.enrolled.keys, before.runtime)
+    assert "# ours\n" in pinned.settings.read_text()
+    assert [before.enrolled.address in each for each in told] == [True]
+
+
+def test_an_address_that_the_pinned_coordinator_did_not_sign_is_not_followed(
+    coordinator: CoordinatorFolder, pinned: NodeFolder, tmp_path: Path
+) -> None:
+    answer = json.loads(changed(coordinator, "Bonn"))
+    forged = json.dumps({**answer, "coordinator_address": "127.0.0.6:9443"}, sort_keys=True, separators=(",", ":"))
+    with pytest.raises(SignatureInvalid):
+        accept(pinned, forged.encode(), heard_fingerprint=None)
+
+
+@pytest.mark.parametrize("key", ["authority", "signing_key"])
+def test_other_keys_are_a_decision_that_was_heard(key: str, coordinator: CoordinatorFolder, pinned: NodeFolder) -> None:
+    before, former = own_fingerprint(coordinator), read_site(pinned).enrolled
+    content = changed(coordinator, "Bonn", **{key: True})
+    text, heard = pinned.settings.read_text(), own_fingerprint(coordinator)
+    assert heard != before
+    for fingerprint, change, said in (
+        (None, True, "not the one you heard"),
+        ("", True, "not the one you heard"),
+        (before, True, "not the one you heard"),
+        (heard, False, "--change"),
+    ):
+        with pytest.raises(InvalidInput, match=said):
+            accept(pinned, content, heard_fingerprint=fingerprint, change=change)
+    assert pinned.settings.read_text() == text
+    accept(pinned, content, heard_fingerprint=heard, change=True)
+    after = read_site(pinned).enrolled
+    assert after.public_key == coordinator.public_key.read_text().strip()
+    assert after.former_keys == (() if key == "authority" else (former.key,))
+    assert pinned.ca_certificate.read_bytes() == coordinator.ca_certificate.read_bytes()
+
+
+def test_a_kill_between_former_and_new_keys_is_made_good_by_the_same_command(
+    coordinator: CoordinatorFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = sorted(path.name for path in coordinator.keys.iterdir())
+    signer = coordinator.public_key.read_bytes()
+    rename = Path.rename
+
+    def killed(path: Path, target: Path) -> Path:
+        if path.parent.name == "changing":
+            raise KeyboardInterrupt
+        return rename(path, target)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(Path, "rename", killed)
+        with pytest.raises(KeyboardInterrupt):
+            renew_keys(coordinator, authority=True, signing_key=True, now=NOW)
+    assert not coordinator.keys.exists()
+    renew_keys(coordinator, authority=True, signing_key=True, now=NOW)
+    assert sorted(path.name for path in coordinator.keys.iterdir()) == files
+    assert coordinator.public_key.read_bytes() != signer
+    (before,) = coordinator.root.glob("keys.before-*")
+    assert (before / "signing.pub").read_bytes() == signer
+
+
+def test_nothing_is_changed_while_the_server_runs(coordinator: CoordinatorFolder) -> None:
+    signer = coordinator.public_key.read_bytes()
+    with coordinator.locks["superlink"].open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        for change in (lambda: changed(coordinator, "Bonn"), lambda: changed(coordinator, "Bonn", signing_key=True)):
+            with pytest.raises(InvalidInput, match="is running"):
+                change()
+    assert coordinator.public_key.read_bytes() == signer
 
 
 def test_of_two_acceptances_at_once_one_is_pinned(
