@@ -189,7 +189,7 @@ class Supervised:
         sites = read_sites(self.coordinator)
         plan = plan_for(
             consortium,
-            members=tuple(site.member for site in sites.values()),
+            members=tuple(site.member for site in sites.values() if site.is_member),
             coordinator_public_key=bytes.fromhex(self.coordinator.public_key.read_text().strip()),
             bundle_sha256=bundle_sha256(),
         )
@@ -198,7 +198,8 @@ class Supervised:
             self.coordinator, document_bytes(signed_document(plan, schema_toml=consortium.schema_toml, signing_key=key))
         )
         study = Study(document, self.coordinator.study(document.plan.hash))
-        for node in self.nodes.values():
+        for site in plan.roster:
+            node = self.nodes[site]
             cli("site", "plans", str(node.root), "--add", str(study.folder / "plan.json"))
             if not decided:
                 continue
@@ -325,19 +326,24 @@ def command_of(pid: int) -> str:
         return ""
 
 
+def new_hospital(root: Path, site: str) -> NodeFolder:
+    """With rules and patients, and not enrolled."""
+    node, number = NodeFolder(root / site), SITES.index(site)
+    create(node, SiteSettings(site, f"127.0.0.1:{free_port()}", None))
+    patients = table(PATIENTS[site], prefix=f"MRN-{4711 + number}", seed=number)
+    patients.to_csv(node.root / "patients.csv", index=False)
+    node.policy.write_text(POLICY.format(source=SOURCE, table=node.root / "patients.csv"))
+    return node
+
+
 @contextmanager
-def supervised() -> Iterator[Supervised]:
+def supervised(sites: tuple[str, ...] = SITES) -> Iterator[Supervised]:
     """Enrolled, with policies and patients, and all started; whatever runs ends with the block."""
     with TemporaryDirectory(prefix="oncofed-") as name:  # short enough for sockets
         root = Path(name)
         coordinator = new_coordinator(root / "coordinator")
-        nodes = {}
-        for number, site in enumerate(SITES):
-            node = nodes[site] = NodeFolder(root / site)
-            create(node, SiteSettings(site, f"127.0.0.1:{free_port()}", None))
-            patients = table(PATIENTS[site], prefix=f"MRN-{4711 + number}", seed=number)
-            patients.to_csv(node.root / "patients.csv", index=False)
-            node.policy.write_text(POLICY.format(source=SOURCE, table=node.root / "patients.csv"))
+        nodes = {site: new_hospital(root, site) for site in sites}
+        for node in nodes.values():
             enrol(coordinator, node)
         verify_each_other(nodes)
         log = root / "logs"

@@ -4,7 +4,8 @@
 ``events.jsonl``: what else happened, in words, each with its time. Neither holds more than hospitals released.
 ``written.jsonl``: where a person had a report or a package written, and when.
 
-A kill between the checkpoint and the line loses that line, never the round: `round.checkpoint` is what counts.
+A kill between the checkpoint and the line never loses the round: `round.checkpoint` is what counts, and keeps the
+line, which the next run writes (`note_untold`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
+from oncofed.durable import unwritable
+from oncofed.errors import RecordUnwritable
+from oncofed.server.rounds.checkpoint import Json
 from oncofed.server.rounds.rounds import RoundReport
 
 ROUNDS = "rounds.jsonl"
@@ -51,35 +55,50 @@ class StudyFiles:
 
     def note_round(self, report: RoundReport) -> None:
         """Append a finished round."""
-        self.append(
-            ROUNDS,
-            {
-                "round": report.round,
-                "attempt": report.attempt,
-                "answered": list(report.answered),
-                "rejected": [str(rejection) for rejection in report.rejected],
-                "update_l2_norm": report.update_l2_norm,
-                "bytes_down": report.bytes_down,
-                "bytes_up": report.bytes_up,
-                "seconds": round(report.seconds, 3),
-            },
-        )
+        self.append(ROUNDS, round_fields(report))
+
+    def note_untold(self, kept: object) -> None:
+        """Append the round that a checkpoint keeps (`round_fields`), where a kill came before its line."""
+        if isinstance(kept, dict) and kept.get("round") not in self._told():
+            self.append(ROUNDS, kept)
+
+    def _told(self) -> set[object]:
+        path, found = self.folder / ROUNDS, set()
+        for line in path.read_bytes().splitlines() if path.exists() else ():
+            with suppress(ValueError, RecursionError, KeyError, TypeError):  # cut short by a kill
+                found.add(json.loads(line)["round"])
+        return found
 
     def append(self, name: str, fields: Mapping[str, object]) -> None:
-        """A line to one of the files, with its time."""
+        """A line to one of the files, with its time. Raises RecordUnwritable."""
         line = json.dumps({"at": self.now().isoformat(timespec="milliseconds"), **fields}, allow_nan=False)
         path = self.folder / name
-        # A line that a kill cut short is closed first, or it would swallow this one.
-        content = path.read_bytes() if path.exists() else b""
-        torn = bool(content) and not content.endswith(b"\n")
-        with path.open("a") as file:
-            file.write(("\n" if torn else "") + line + "\n")
-            file.flush()
-            os.fsync(file.fileno())
+        with unwritable(path):
+            # A line that a kill cut short is closed first, or it would swallow this one.
+            content = path.read_bytes() if path.exists() else b""
+            torn = bool(content) and not content.endswith(b"\n")
+            with path.open("a") as file:
+                file.write(("\n" if torn else "") + line + "\n")
+                file.flush()
+                os.fsync(file.fileno())
+
+
+def round_fields(report: RoundReport) -> dict[str, Json]:
+    """Of a finished round: its line, but for the time."""
+    return {
+        "round": report.round,
+        "attempt": report.attempt,
+        "answered": list(report.answered),
+        "rejected": [str(rejection) for rejection in report.rejected],
+        "update_l2_norm": report.update_l2_norm,
+        "bytes_down": report.bytes_down,
+        "bytes_up": report.bytes_up,
+        "seconds": round(report.seconds, 3),
+    }
 
 
 def note_written(study: Path, what: str, path: Path) -> None:
     """Where a report or a package of the study in this folder was written. It stays, should the note fail."""
-    with suppress(OSError):
+    with suppress(RecordUnwritable):
         files = StudyFiles(study, lambda: datetime.now(UTC))
         files.append(WRITTEN, {"what": what, "path": str(path.absolute())})

@@ -23,7 +23,7 @@ from pathlib import Path
 from flwr.app import Context
 from flwr.serverapp import Grid, ServerApp
 
-from oncofed.errors import Fault, InvalidInput, OncofedError, QuorumLost
+from oncofed.errors import Fault, InvalidInput, OncofedError, QuorumLost, RecordUnwritable
 from oncofed.protocol.bundle import PLAN_HASH
 from oncofed.protocol.plan import StudyPlan
 from oncofed.protocol.prompt_transfer import ask_again_soon
@@ -39,7 +39,7 @@ from oncofed.server.deployment.key_exchange import KeyExchange
 from oncofed.server.deployment.member_files import Hospitals, look_at
 from oncofed.server.deployment.offering import OfferPatience, offer_until_approved
 from oncofed.server.deployment.past_answers import with_past_answers
-from oncofed.server.deployment.study_files import PLAN, StudyFiles
+from oncofed.server.deployment.study_files import PLAN, StudyFiles, round_fields
 from oncofed.server.deployment.validated_model import validated_weights
 from oncofed.server.flower.app import flower_says_errors_only
 from oncofed.server.flower.prompt_grid import PromptGrid
@@ -105,11 +105,23 @@ def run_study(
     offer: Offer,
     deliver: Deliver,
     patience_seconds: float = PATIENCE_SECONDS,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> FederationState:
-    """The whole study over this Grid; the state after the last round and summary."""
+    """The whole study over this Grid; the state after the last round and summary.
+
+    clock, sleep  of the machine; others where hours are simulated.
+    """
     with at_work(folder.study(plan_hash), patience_seconds=min(patience_seconds, LOCK_SECONDS)):
         return _run_alone(
-            grid, folder=folder, plan_hash=plan_hash, offer=offer, deliver=deliver, patience_seconds=patience_seconds
+            grid,
+            folder=folder,
+            plan_hash=plan_hash,
+            offer=offer,
+            deliver=deliver,
+            patience_seconds=patience_seconds,
+            clock=clock,
+            sleep=sleep,
         )
 
 
@@ -121,6 +133,8 @@ def _run_alone(
     offer: Offer,
     deliver: Deliver,
     patience_seconds: float,
+    clock: Callable[[], float],
+    sleep: Callable[[float], None],
 ) -> FederationState:
     files = StudyFiles(folder.study(plan_hash), lambda: datetime.now(UTC))
     if files.last_event() not in _ENDED_IN_WORDS:
@@ -130,8 +144,10 @@ def _run_alone(
         plan = document.plan
         nodes = nodes_of(plan, look_at(folder))
         start = with_past_answers(start_of(plan, folder.study(plan_hash)), plan=plan, folder=folder)
+        if has_checkpoint(files.folder):
+            files.note_untold(load_checkpoint(files.folder, plan_hash=plan.hash).extra)
         files.note("started", round=start.round, attempt=start.attempt)
-        wait_for_nodes(grid, plan, nodes, patience_seconds=patience_seconds)
+        wait_for_nodes(grid, plan, nodes, patience_seconds=patience_seconds, clock=clock, sleep=sleep)
         if start.round < plan.training.rounds or (not plan.trains and missing_summaries(plan, start)):
             offer(grid, document, nodes, files)
 
@@ -151,7 +167,7 @@ def _run_alone(
 
         ready: Ready = everybody_online
         if plan.needs_masking_keys:
-            ready = KeyExchange(grid, plan, nodes, files.folder, unready)
+            ready = KeyExchange(grid, plan, nodes, files.folder, unready, clock)
         state = run_course(
             grid,
             plan=plan,
@@ -160,8 +176,9 @@ def _run_alone(
             checkpoint_folder=files.folder,
             unsummarised=lambda failure: files.note("no_summary", cause=str(failure)),
             observer=lambda state, report: files.note_round(report),
+            extra=lambda state, report: None if state.summaries else round_fields(report),
             summary_observer=summarised,
-            patience=Patience(seconds=plan.patience_seconds, told=waiting),
+            patience=Patience(seconds=plan.patience_seconds, told=waiting, clock=clock, sleep=sleep),
             ready=ready,
         )
         # Weights that nobody trained are no model, and none is signed.
@@ -169,7 +186,7 @@ def _run_alone(
         if said:
             files.note_said("delivered", said)
     except OncofedError as error:
-        with suppress(OSError):  # a full disk may be the very cause
+        with suppress(RecordUnwritable):  # a full disk may be the very cause
             files.note("stopped", cause=str(error))
         raise
     files.note("finished", round=state.round)
@@ -221,16 +238,22 @@ def start_of(plan: StudyPlan, study: Path) -> FederationState:
 
 
 def wait_for_nodes(
-    grid: Grid, plan: StudyPlan, nodes: Mapping[str, int], *, patience_seconds: float
+    grid: Grid,
+    plan: StudyPlan,
+    nodes: Mapping[str, int],
+    *,
+    patience_seconds: float,
+    clock: Callable[[], float] = time.monotonic,
+    sleep: Callable[[float], None] = time.sleep,
 ) -> tuple[str, ...]:
     """The hospitals online: all of them, or after `patience_seconds` at least the quorum. Else QuorumLost."""
-    deadline = time.monotonic() + patience_seconds
+    deadline = clock() + patience_seconds
     while True:
         online = set(grid.get_node_ids())
         present = tuple(site for site in plan.roster if nodes[site] in online)
         if len(present) == len(plan.roster):
             return present
-        if time.monotonic() >= deadline:
+        if clock() >= deadline:
             if len(present) >= plan.quorum:
                 return present
             absent = ", ".join(site for site in plan.roster if site not in present)
@@ -238,7 +261,7 @@ def wait_for_nodes(
                 f"{len(present)} of {len(plan.roster)} hospitals are online after {patience_seconds:.0f} s, "
                 f"{plan.quorum} must be. Not online: {absent}"
             )
-        time.sleep(_LOOK_SECONDS)
+        sleep(_LOOK_SECONDS)
 
 
 def build_app(*, offer: Offer, deliver: Deliver) -> ServerApp:
