@@ -247,7 +247,10 @@ def start(folder: NodeFolder, only: str | None) -> None:
     type=click.Path(file_okay=False, path_type=Path),
     help="The folder of node_exporter's textfile collector: a timer writes figures for Prometheus there.",
 )
-def units(folder: NodeFolder, out: Path, databases: tuple[str, ...], metrics: Path | None) -> None:
+@click.option("--instance", metavar="NAME", help="Of several nodes on this machine: its units are oncofed-NAME-...")
+def units(
+    folder: NodeFolder, out: Path, databases: tuple[str, ...], metrics: Path | None, instance: str | None
+) -> None:
     """Write systemd units that run the node's three parts as its three users.
 
     \b
@@ -255,14 +258,16 @@ def units(folder: NodeFolder, out: Path, databases: tuple[str, ...], metrics: Pa
       oncofed site units /etc/oncofed --out /etc/systemd/system
       oncofed site units /etc/oncofed --out /etc/systemd/system --database 10.2.0.7
       oncofed site units /etc/oncofed --out /etc/systemd/system --metrics /var/lib/prometheus/node-exporter
+      oncofed site units /etc/oncofed-ulm --out /etc/systemd/system --instance ulm
     """
-    from oncofed.client.install.units import node_units
+    from oncofed.client.install.units import node_units, unit_of
     from oncofed.unit_files import write
 
-    for path in write(out, node_units(folder, databases=databases, metrics=metrics)):
+    for path in write(out, node_units(folder, databases=databases, metrics=metrics, instance=instance)):
         click.echo(f"Wrote {path}")
-    timer = "" if metrics is None else " oncofed-metrics.timer"
-    click.echo(f"Next: systemctl daemon-reload && systemctl enable --now oncofed.target{timer}")
+    unit = unit_of(instance)
+    timer = "" if metrics is None else f" {unit}-metrics.timer"
+    click.echo(f"Next: systemctl daemon-reload && systemctl enable --now {unit}.target{timer}")
 
 
 for _command in (

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 from pathlib import Path
 
 from oncofed.client.guard.policy_file import NodePolicy, read_policy
@@ -22,6 +23,9 @@ from oncofed.unit_files import fill, installed_command, plain_path, plain_words
 NAMES = ("oncofed-guard.service", "oncofed-node.service", "oncofed-relay.service", "oncofed.target")
 OF_METRICS = ("oncofed-metrics.service", "oncofed-metrics.timer")
 """For node_exporter, where the hospital watches its machines with it."""
+_INSTANCE = re.compile(r"[a-z0-9]{1,32}")
+_PARTS = ("guard", "node", "relay", "metrics", "coordinator")
+"""Whose units have such names already."""
 LOCAL = "local"
 """In place of an address: the database is reached over a unix socket."""
 
@@ -30,13 +34,26 @@ _HIDDEN = (Path("/home"), Path("/root"), Path("/run/user"), Path("/tmp"), Path("
 _NO_NETWORK = "PrivateNetwork=yes\nRestrictAddressFamilies=AF_UNIX\nIPAddressDeny=any"
 
 
-def node_units(folder: NodeFolder, *, databases: tuple[str, ...], metrics: Path | None = None) -> dict[str, str]:
+def unit_of(instance: str | None) -> str:
+    """How units are called: of one of several nodes on a machine, after it. Raises InvalidInput."""
+    if instance is None:
+        return "oncofed"
+    if not _INSTANCE.fullmatch(instance) or instance in _PARTS:
+        remedy = f"Use up to 32 letters a to z and digits; not {', '.join(_PARTS)}."
+        raise InvalidInput([Fault("--instance", "cannot be part of a unit's name", remedy)])
+    return f"oncofed-{instance}"
+
+
+def node_units(
+    folder: NodeFolder, *, databases: tuple[str, ...], metrics: Path | None = None, instance: str | None = None
+) -> dict[str, str]:
     """The text of each unit by file name. Raises InvalidInput.
 
     databases  IP addresses or networks, or "local".
     metrics    the folder that node_exporter's textfile collector reads; None: no figures are written.
+    instance   where the machine has several nodes: which one this is.
     """
-    site = read_site(folder)
+    site, unit = read_site(folder), unit_of(instance)
     if site.users is None:
         remedy = (
             "Write them into it: guard, node and relay, each with its system user. Then, as root: oncofed site init "
@@ -49,7 +66,13 @@ def node_units(folder: NodeFolder, *, databases: tuple[str, ...], metrics: Path 
     if faults:
         raise InvalidInput(faults)
     return filled(
-        folder, name=site.name, users=site.users, command=installed_command(), databases=databases, metrics=metrics
+        folder,
+        name=site.name,
+        users=site.users,
+        command=installed_command(),
+        databases=databases,
+        metrics=metrics,
+        unit=unit,
     )
 
 
@@ -61,12 +84,13 @@ def filled(
     command: str,
     databases: tuple[str, ...] = (),
     metrics: Path | None = None,
+    unit: str = "oncofed",
 ) -> dict[str, str]:
     """The same for a node that need not be there yet, as in a package. Raises InvalidInput.
 
     command  the whole path of `oncofed` where it will run.
     """
-    return fill(
+    texts = fill(
         "oncofed.client",
         NAMES if metrics is None else (*NAMES, *OF_METRICS),
         {
@@ -78,8 +102,10 @@ def filled(
             "node_user": users.node,
             "relay": users.relay,
             "network": _network(databases),
+            "unit": unit,
         },
     )
+    return {name.replace("oncofed", unit, 1): text for name, text in texts.items()}
 
 
 def _network(databases: tuple[str, ...]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 
@@ -186,3 +187,26 @@ def test_a_path_that_systemd_would_read_otherwise_is_refused(tmp_path: Path, mon
         node.settings.write_text(SITE + USERS)
         node.policy.write_text(POLICY + CSV)
         assert "systemd unit" in faults_of(node)[0]
+
+
+def test_units_of_several_nodes_share_no_name_and_no_dependency(folder: NodeFolder) -> None:
+    one, other = (
+        node_units(folder, databases=(), metrics=Path("/var/lib/textfiles"), instance=name) for name in (None, "ulm")
+    )
+    assert set(one) == {*NAMES, *OF_METRICS}
+    assert set(other) == {name.replace("oncofed", "oncofed-ulm") for name in one}
+    named = {
+        word for text in other.values() for word in re.findall(r"oncofed[a-z-]*\.(?:service|target|timer|prom)", text)
+    }
+    assert named
+    assert all(word.startswith("oncofed-ulm") for word in named)
+    for name, text in one.items():
+        assert text.count("oncofed.target") == other[name.replace("oncofed", "oncofed-ulm", 1)].count(
+            "oncofed-ulm.target"
+        )
+
+
+@pytest.mark.parametrize("name", ["", "Ulm", "guard", "coordinator", "a b", "../ulm", "ulm\n", "u" * 33])
+def test_a_name_that_no_unit_can_have_is_refused(name: str, folder: NodeFolder) -> None:
+    with pytest.raises(InvalidInput, match="--instance"):
+        node_units(folder, databases=(), instance=name)
