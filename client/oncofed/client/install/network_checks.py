@@ -128,7 +128,10 @@ def _mistrusted(address: str, reason: str, now: datetime) -> Finding:
         remedy = "The coordinator adds it to coordinator.toml: oncofed coordinator init COORD --renew-certificate"
     else:
         what = f"{address} shows a certificate of somebody else"
-        remedy = "A proxy that opens TLS must let this address through. Else call the coordinator before anything else."
+        remedy = (
+            "A proxy that opens TLS must let this address through. Else call the coordinator before anything else: if "
+            "it has a new authority, it sends an acceptance (oncofed site accept NODE FILE --change)."
+        )
     return Finding("TLS", Verdict.FAULT, what, remedy)
 
 

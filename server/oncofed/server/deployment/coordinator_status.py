@@ -51,7 +51,7 @@ class Certificate:
         """What is to be told of it; None while it holds for long."""
         remedies = {
             "server": f"oncofed coordinator init {folder} --renew-certificate, and start the server again",
-            "authority": "hospitals need a new acceptance; plan a day for it with all",
+            "authority": f"oncofed coordinator change {folder} --new-authority --out DIR, on a day that all know",
             "served": "the server goes on with a former certificate: start it again",
         }
         remedy = remedies[self.name]

@@ -91,9 +91,12 @@ def begin(folder: CoordinatorFolder, control: Control, plan_hash: str) -> int:
 
 def _refuse_unless_members(folder: CoordinatorFolder, plan_hash: str) -> None:
     """By name, before anything is started; the run looks again."""
-    hospitals = look_at(folder)
-    found = (member_fault(member, hospitals) for member in _kept_plan(folder, plan_hash).members)
-    if faults := [fault for fault in found if fault is not None]:
+    hospitals, plan = look_at(folder), _kept_plan(folder, plan_hash)
+    faults = [fault for member in plan.members if (fault := member_fault(member, hospitals)) is not None]
+    if plan.coordinator_public_key != coordinator_public_key(folder).hex():
+        what = "is signed with a key that was replaced (oncofed coordinator change)"
+        faults.append(Fault("plan", what, "Sign the study again: oncofed study sign"))
+    if faults:
         raise InvalidInput(faults)
 
 

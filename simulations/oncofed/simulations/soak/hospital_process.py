@@ -99,9 +99,9 @@ def _serve(folder: NodeFolder, connection: Connection, *, clock_seconds: float, 
     _fill(disk_full)
     try:
         desk = _desk(folder)
-    except OncofedError as fault:  # as the process says it and ends; its supervisor tries again
+    except OncofedError as refused:  # as the process says it and ends; its supervisor tries again
         connection.recv()
-        connection.send(("fault", str(fault)))
+        connection.send(("fault", str(refused)))
         return
     while True:
         try:

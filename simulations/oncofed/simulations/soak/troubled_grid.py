@@ -71,7 +71,8 @@ class Hospital:
 
     def ask(self, method: str, question: bytes) -> bytes:
         """As a relay does; what left is told to the witness. Raises RequestRefused where there is no answer."""
-        self.outcome, self.last, answer = "down", None, ""
+        answer: bytes | str = ""
+        self.outcome, self.last = "down", None
         if self.down_until <= self.clock.now:
             self.outcome, answer = self.process.ask(method, question, self.fault)
         self.fault = NO_FAULT

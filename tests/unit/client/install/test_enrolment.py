@@ -196,9 +196,9 @@ def test_nothing_is_changed_while_the_server_runs(coordinator: CoordinatorFolder
     signer = coordinator.public_key.read_bytes()
     with coordinator.locks["superlink"].open("w") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
-        for change in (lambda: changed(coordinator, "Bonn"), lambda: changed(coordinator, "Bonn", signing_key=True)):
+        for keys in ({}, {"signing_key": True}):
             with pytest.raises(InvalidInput, match="is running"):
-                change()
+                changed(coordinator, "Bonn", **keys)
     assert coordinator.public_key.read_bytes() == signer
 
 
