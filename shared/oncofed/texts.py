@@ -162,7 +162,7 @@ _TABLE: tuple[tuple[str, TextKind], ...] = (
     ("Acceptance.signature", _LONG_DIGITS),
     # Settings of an installation
     ("SiteSettings.runtime, Coordinator.address", _ADDRESS),
-    ("Coordinator.public_key", _DIGITS),
+    ("Coordinator.former_public_keys, Coordinator.public_key", _DIGITS),
     ("NodeUsers.guard, NodeUsers.node, NodeUsers.relay", _LABEL),
     ("LaunchSection.issuer, LaunchSection.authorize, LaunchSection.token", _WEB),
     ("LaunchSection.client, LaunchSection.system, LaunchSection.scope", _LABEL),

@@ -25,7 +25,7 @@ class Kind(StrEnum):
     HELD_BACK = "question delivered after others"
     CLOCK = "hospital's clock wrong"
     COORDINATOR_KILLED = "coordinator killed at a step"
-    COORDINATOR_DISK_FULL = "coordinator's disk full from a step on"
+    COORDINATOR_DISK_FULL = "coordinator's disk full at a step"
     POWER = "power cut of all"
 
 

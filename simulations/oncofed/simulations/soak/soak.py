@@ -165,8 +165,8 @@ class _Study:
 
         self.trap.install()
         try:
+            self.trap.set(0 if fault.kind is Kind.NONE else fault.step, end)
             with flower_says_errors_only():
-                self.trap.set(0 if fault.kind is Kind.NONE else fault.step, end)
                 run_study(
                     SigningGrid(_Untrapped(self.grid, self.trap), signing_key=self._signing_key),
                     folder=self.consortium.coordinator,
@@ -223,7 +223,8 @@ class _Study:
         """At all records; the rounds that are counted."""
         for seen in self._seen.values():
             seen.look(self.plans)
-        return look_at_the_model(self.consortium.coordinator, self.document.plan, self._seen, finished=finished)
+        with flower_says_errors_only():
+            return look_at_the_model(self.consortium.coordinator, self.document.plan, self._seen, finished=finished)
 
     def _look_at_the_end(self) -> None:
         rounds = counted_rounds(self.consortium.coordinator, self.document.plan, self._seen)

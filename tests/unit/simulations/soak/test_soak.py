@@ -18,6 +18,7 @@ from oncofed.client.records.audit_log import AuditLog
 from oncofed.privacy.ledger import Charge
 from oncofed.server.deployment.study_files import StudyFiles
 from oncofed.server.rounds import rounds
+from oncofed.server.rounds.strategies import combine
 from oncofed.simulations.soak.faults import Kind, of_a_question, of_a_run
 from oncofed.simulations.soak.soak import soak
 from oncofed.simulations.soak.traps import Trap
@@ -53,7 +54,7 @@ def counted_twice(found: Any, **named: Any) -> Any:
     return COMBINE((*found, found[0]), **named)
 
 
-COMBINE, APPEND = rounds.combine, AuditLog.append
+COMBINE, APPEND = combine, AuditLog.append
 
 
 def forgets_answers(log: AuditLog, event: str, **named: Any) -> None:
