@@ -110,7 +110,7 @@ def _preferred(
 ) -> pd.DataFrame:
     if source.samples is Samples.ALL:
         return frame
-    preferred = prefer_primary(frame, identifiers(frame[patient]), primary, columns, ["", *missing])
+    preferred = prefer_primary(frame, identifiers(Column(frame[patient])), primary, columns, ["", *missing])
     if preferred.patients:
         tell(f"{name}: of {preferred.patients} patients with several samples only those of the primary tumour count")
     return preferred.frame
@@ -135,10 +135,10 @@ def _samples(
 
 def _primary(frame: pd.DataFrame, missing: tuple[str, ...]) -> NDArray[np.bool_]:
     """(samples,)"""
-    samples = identifiers(frame[SAMPLE])
+    samples = identifiers(Column(frame[SAMPLE]))
     unsaid = (*_UNSAID, *missing)
     kinds = (
-        identifiers(frame[_KIND], unsaid) if _KIND in frame.columns else pd.Series([None] * len(frame), dtype=object)
+        identifiers(Column(frame[_KIND]), unsaid) if _KIND in frame.columns else pd.Series([None] * len(frame), dtype=object)
     )
     return np.array([is_primary(*pair) for pair in zip(samples, kinds, strict=True)], dtype=np.bool_)
 
@@ -155,7 +155,7 @@ def _samples_of_patients(study: Path, patient: str, missing: tuple[str, ...]) ->
     """By SAMPLE_ID."""
     name = SAMPLES_FILE
     frame = with_columns(study / name, [patient, SAMPLE], also=[_KIND])
-    samples, patients = identifiers(frame[SAMPLE]), identifiers(frame[patient])
+    samples, patients = identifiers(Column(frame[SAMPLE])), identifiers(Column(frame[patient]))
     doubled = samples[samples.notna()].duplicated(keep=False)
     if doubled.any():
         what, remedy = "rows share their SAMPLE_ID with another row", "Keep one row for each sample."
@@ -195,10 +195,10 @@ def _mutations(
     silent = {kind.casefold() for kind in source.silent}
     elsewhere = uncovered = quiet = germline = without = strangers = 0
     status = frame[_STATUS].astype(str).str.strip().str.casefold() if _STATUS in frame.columns else [""] * len(frame)
-    barcodes = identifiers(frame[BARCODE])
+    barcodes = identifiers(Column(frame[BARCODE]))
     sample_of = samples_of(barcodes, known, source)
-    names = identifiers(frame[GENE])
-    kinds = [class_of(kind, gene) for kind, gene in zip(identifiers(frame[_CLASS]), names, strict=True)]
+    names = identifiers(Column(frame[GENE]))
+    kinds = [class_of(kind, gene) for kind, gene in zip(identifiers(Column(frame[_CLASS])), names, strict=True)]
     whose_rows = [sample_of.get(barcode) for barcode in barcodes]
     rows = zip(whose_rows, kinds, status, strict=True)
     counting = [whose in place and kind not in silent and told not in _NO_MUTATION for whose, kind, told in rows]

@@ -19,6 +19,7 @@ import pyarrow as pa
 from oncofed.client.importing.asked import asked_of
 from oncofed.client.importing.database_rows import OpenDatabases
 from oncofed.client.importing.fhir.folders import FhirFolders
+from oncofed.client.importing.fhir.vital_status import MODIFIED_MEANS, REMEDY_OF_MODIFIED
 from oncofed.client.importing.mapping_choices import Part, Without
 from oncofed.client.importing.mapping_file import CohortMapping
 from oncofed.client.importing.markers import imported_marker
@@ -182,8 +183,15 @@ class _Import:
             judge_strangers(rows, near, self._telling(table), unmet=unmet)
         if any(plan.fills_without_code(table.source) for plan in self.mapping.markers):
             judge_uncoded(rows, self.whose)
+        self._refuse_modified(table)
         self._refuse_contested(rows)
         return rows
+
+    def _refuse_modified(self, table: SourceTable) -> None:
+        if (turned := table.modified) is not None:
+            known = self.whose.of(turned.identifiers, table.source.near_identifiers)[0] >= 0
+            if count := int((known & self._telling(turned)).sum()):
+                self.faults.append(Fault(table.where, MODIFIED_MEANS, REMEDY_OF_MODIFIED, count))
 
     def _telling(self, table: SourceTable, *, even_of_nobody: bool = True) -> Mask:
         """(rows,) for whose lack a patient has something: without_row, no variant, no event.

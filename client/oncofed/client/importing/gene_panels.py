@@ -14,7 +14,7 @@ from pathlib import Path
 import pandas as pd
 
 from oncofed.client.importing.mapping import Source
-from oncofed.client.importing.readings import identifiers
+from oncofed.client.importing.readings import Column, identifiers
 from oncofed.client.importing.study_names import SAMPLE, samples_meant
 from oncofed.cohort.table import read_table
 from oncofed.cohort.text_form import TextForm
@@ -93,11 +93,11 @@ def is_covered(panels: Mapping[str, frozenset[str] | None], sample: str, gene: s
 
 def _panel_of(frame: pd.DataFrame, column: str, known: Collection[str], source: Source) -> dict[str, str]:
     """The panel of each sample for which this column of the panel matrix names one."""
-    names = identifiers(frame[SAMPLE])
+    names = identifiers(Column(frame[SAMPLE]))
     meant = samples_meant(names.dropna().unique().tolist(), known, source, f'{_PANELS}: column "{SAMPLE}"')
     pairs = {
         (meant[sample], panel)
-        for sample, panel in zip(names, identifiers(frame[column]), strict=True)
+        for sample, panel in zip(names, identifiers(Column(frame[column])), strict=True)
         if sample in meant and panel not in (None, *NOT_SEQUENCED)
     }
     panel_of = dict(pairs)

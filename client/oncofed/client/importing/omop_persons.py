@@ -50,7 +50,7 @@ class Persons:
             optional += [_MONTH, _DAY]
         frame = self.rows.read(OmopTable.PERSON.value, [*needed, PERSON_ID], optional)
         columns = {column: _without_no_concept(column, frame[column.casefold()]) for column in own}
-        self.who = identifiers(frame[PERSON_ID])
+        self.who = identifiers(Column(frame[PERSON_ID]))
         if BIRTH in wanted:
             columns[BIRTH] = self._texts(self._births(frame))
         if FIRST in wanted:
@@ -125,7 +125,7 @@ class Persons:
                 self.faults.append(Fault(where, what, remedy, int(malformed.sum())))
             if told.moved.any():
                 self.tell(f"{where}: {of_midnights(int(told.moved.sum()), 'there')}")
-            codes, found = pd.factorize(identifiers(frame[PERSON_ID]))
+            codes, found = pd.factorize(identifiers(Column(frame[PERSON_ID])))
             places = np.array([*(known.get(who, -1) for who in found), -1])[codes]
             counted = (places >= 0) & ~np.isnan(days)
             (np.maximum if last else np.minimum).at(end, places[counted], days[counted])
@@ -138,7 +138,7 @@ class Persons:
     def _with_deaths(self, found: pd.DataFrame) -> pd.DataFrame:
         """A person with several rows of death has several rows."""
         frame = self.rows.read(OmopTable.DEATH.value, [PERSON_ID, DEATH])
-        who = identifiers(frame[PERSON_ID])
+        who = identifiers(Column(frame[PERSON_ID]))
         day = Column(frame[DEATH]).words(())
         deaths = pd.DataFrame({"who": who, DEATH: day})[who.notna()].drop_duplicates()
         if count := int((~deaths["who"].isin(set(self.who.dropna()))).sum()):

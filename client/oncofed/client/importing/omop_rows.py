@@ -163,16 +163,16 @@ def _together(parts: Sequence[pd.DataFrame], where: str) -> pd.DataFrame:
     return pd.DataFrame(columns)
 
 
-_COMPOSED = "K;`"
-"""Letters of ASCII that are the composed form (NFC) of others."""
+_LEFT_OUT = "K;`0AEIOU"
+"""Letters of ASCII that are the composed form (NFC) of others; zeros, which a number may lack; and what has accents."""
 
 
 def _holding(word: str) -> str:
     """The pattern (LIKE) of every text that may be this word, or nearly: its letters of ASCII in their order.
 
-    Without those that stand for others, too: composed, the sign of kelvin is a K, a Greek question mark a semicolon.
+    Without those that other letters are nearly, or stand for: composed, the sign of kelvin is a K.
     """
-    letters = (letter for letter in word if letter.isascii() and letter.isalnum() and letter.upper() not in _COMPOSED)
+    letters = (letter for letter in word if letter.isascii() and letter.isalnum() and letter.upper() not in _LEFT_OUT)
     return "".join(f"%{letter}" for letter in letters) + "%"
 
 

@@ -142,7 +142,7 @@ class Whose:
 
     @cached_property
     def _spellings(self) -> Spellings:
-        return Spellings(self.identifiers, zeros=True)
+        return Spellings(self.identifiers, names=True)
 
     def __contains__(self, identifier: object) -> bool:
         return identifier in self._places
@@ -165,7 +165,7 @@ def distinct_patients(identifiers: Sequence[str], near: Near | None, where: str)
 
     near  what the mapping says of those that are nearly one. where: of the column, as faults tell it.
     """
-    spellings, kept, doubted = Spellings(identifiers, zeros=True), dict[str, None](), 0
+    spellings, kept, doubted = Spellings(identifiers, names=True), dict[str, None](), 0
     for each in identifiers:
         others = () if near is Near.DIFFER else spellings.near(each)
         before = sum(other in kept for other in others)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, tzinfo
 from functools import cached_property
 from typing import Any
@@ -44,10 +44,13 @@ after today are refused without a data cut, whatever these years are.
 class Column:
     """The cells of one column.
 
-    typed  (rows,) where they are stored as numbers, NaN where empty; None where they are texts, or true and false.
+    decimal  the mark that its source writes. missing: its source's words for "not known".
+    typed    (rows,) where they are stored as numbers, NaN where empty; None where they are texts, or true and false.
     """
 
     cells: pd.Series
+    decimal: str = "."
+    missing: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.cells)
@@ -72,7 +75,7 @@ class Column:
 
     def only(self, rows: Places) -> Column:
         """These rows of it."""
-        return Column(self.cells.iloc[rows].reset_index(drop=True))
+        return replace(self, cells=self.cells.iloc[rows].reset_index(drop=True))
 
     @property
     def place(self) -> Places:
@@ -86,8 +89,12 @@ class Column:
 
     def words(self, missing: Collection[str]) -> pd.Series:
         """(rows,) plain texts, None where empty or missing; a whole number is its digits."""
-        found = [*words(pd.Series(self.distinct, dtype=object), tuple(missing)).to_pylist(), None]
+        distinct = pd.Series([*map(self.digits, self.distinct)], dtype=object)
+        found = [*words(distinct, tuple(missing)).to_pylist(), None]
         return pd.Series(np.array(found, dtype=object)[self.place], dtype=object)
+
+    def digits(self, text: str) -> str:
+        return digits(text, self.decimal)
 
     def each(self, told: Callable[[str], float], absent: float) -> FloatArray:
         """(rows,) what `told` says of each cell's text; it is asked once for each distinct one."""
@@ -108,7 +115,7 @@ class Column:
         def told(text: str) -> bool:
             return (
                 as_compared(text) in exact
-                or digits(text) in exact
+                or self.digits(text) in exact
                 or (bool(text and begins) and text.startswith(begins))
             )
 
@@ -116,15 +123,18 @@ class Column:
 
     @cached_property
     def _spellings(self) -> Spellings:
-        return Spellings(map(digits, self.distinct))
+        return Spellings(self.distinct)
 
     def near(self, listed: Collection[str], named: Collection[str] = ()) -> Mask:
-        """(rows,) whether a cell is nearly written as one of these words, and is none, of these or of `named`."""
+        """(rows,) whether a cell is nearly written as one of these words, and is none, of these or of `named`.
+
+        What is empty is near to nothing.
+        """
         near: set[str] = set()
         for word in listed:
             near |= self._spellings.near_beginning(word[:-1]) if word.endswith("*") else self._spellings.near(word)
-        is_one = self._among([*listed, *named])
-        places = [place for place, text in enumerate(self.distinct) if digits(text) in near and not is_one(text)]
+        is_one = self._among(["", *self.missing, *listed, *named])
+        places = [place for place, text in enumerate(self.distinct) if text in near and not is_one(text)]
         return np.isin(self.place, places) if places else np.zeros(len(self), dtype=np.bool_)
 
     def empty(self, missing: Collection[str]) -> Mask:
@@ -174,7 +184,7 @@ class Column:
         exact = {plain(word).strip(): float(place) for place, word in enumerate(vocabulary)}
         known = {as_compared(word): place for word, place in exact.items()}
         known |= {as_compared(word): exact[plain(target).strip()] for word, target in categories.items()}
-        return self.each(lambda text: known.get(as_compared(text), known.get(digits(text), np.nan)), np.nan)
+        return self.each(lambda text: known.get(as_compared(text), known.get(self.digits(text), np.nan)), np.nan)
 
 
 @dataclass(frozen=True, eq=False)
@@ -216,16 +226,13 @@ class Numbers:
     above: Mask
 
 
-def identifiers(cells: pd.Series, missing: Collection[str] = ()) -> pd.Series:
+def identifiers(column: Column, missing: Collection[str] = ()) -> pd.Series:
     """(rows,) plain texts, None where empty or missing; a whole number is its digits, however it is stored.
 
     missing  as in `identifiers_in`.
     """
-    column = Column(cells)
-    found = [
-        *identifiers_in(pd.Series(column.distinct, dtype=object), where="", missing=missing).names.to_pylist(),
-        None,
-    ]
+    distinct = pd.Series([*map(column.digits, column.distinct)], dtype=object)
+    found = [*identifiers_in(distinct, where="", missing=missing).names.to_pylist(), None]
     return pd.Series(np.array(found, dtype=object)[column.place], dtype=object)
 
 
@@ -259,7 +266,7 @@ def numbers(
     meant = {**(TRUTHS if of_truths else {}), **known}
 
     def told(text: str) -> float:
-        return known.get(as_compared(text), known.get(digits(text), np.nan if of_codes else read(text)))
+        return known.get(as_compared(text), known.get(column.digits(text), np.nan if of_codes else read(text)))
 
     def left_out(text: str) -> float:
         number = of_codes and not np.isnan(read(text))

@@ -7,7 +7,7 @@ columns that the mapping names are read. Rows that the mapping does not keep are
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,7 @@ from oncofed.client.importing.asked import Asked
 from oncofed.client.importing.cbioportal import read_part
 from oncofed.client.importing.database_rows import OpenDatabases, called
 from oncofed.client.importing.fhir.folders import FhirFolders
-from oncofed.client.importing.fhir.source import NO_ROW, UNCODED
+from oncofed.client.importing.fhir.source import MODIFIED, NO_ROW, UNCODED
 from oncofed.client.importing.mapping import Source
 from oncofed.client.importing.mapping_choices import Near, Part
 from oncofed.client.importing.omop import read_omop
@@ -46,6 +46,7 @@ class SourceTable:
     contested    identifiers that several people have.
     named        the codes of all markers.
     uncoded      (any,) of rows that do not say what they are of, whose they are.
+    modified     rows whose meaning a modifier may turn, and which are none of these.
     """
 
     source: Source
@@ -59,6 +60,7 @@ class SourceTable:
     contested: frozenset[str] = frozenset()
     named: tuple[str, ...] = ()
     uncoded: pd.Series = field(default_factory=lambda: pd.Series([], dtype=object))
+    modified: SourceTable | None = None
 
     def __len__(self) -> int:
         return len(self.identifiers)
@@ -105,12 +107,12 @@ def read_source_table(
         table = fhir.table(source, wanted)
         frame, patient, where, below = table.frame, source.patient or "", table.where, Hierarchy()
         notes += table.notes
-        contested = frozenset(identifiers(pd.Series([*table.contested], dtype=object), missing).dropna())
+        contested = frozenset(identifiers(Column(pd.Series([*table.contested], dtype=object)), missing).dropna())
     else:
         frame, patient, where, below = _frame(source, folder, asked, wanted, missing, databases, notes.append)
     if patient:
         wanted = list(dict.fromkeys([*wanted, patient]))
-    found = _found(frame, wanted if source.part in _WITH_COLUMNS else [*frame.columns], where)
+    found = _found(frame, wanted if source.part in _WITH_COLUMNS else [*frame.columns], where, source, missing)
     rows_read = len(frame)
     if source.numbered:
         numbers = pd.Series([str(number) for number in range(1, rows_read + 1)], dtype=object)
@@ -127,27 +129,29 @@ def read_source_table(
             faults.append(Fault(f'{where}: column "{column}"', what, remedy_of("near_words"), count))
     if faults:
         raise InvalidInput(faults)
-    uncoded = kept & _without_code(frame, found, source, asked)
-    named = identifiers(found[patient].cells[uncoded], missing)
-    if UNCODED in frame.columns:
-        no_row = (frame[UNCODED] == NO_ROW).to_numpy()
-        rows_read -= int(no_row.sum())
-        kept &= ~no_row
-    if not kept.all():
-        found = {name: Column(column.cells[kept].reset_index(drop=True)) for name, column in found.items()}
-    return SourceTable(
+    modified = frame[MODIFIED].to_numpy() if MODIFIED in frame.columns else np.zeros_like(kept)
+    uncoded = kept & ~modified & _without_code(frame, found, source, asked)
+    no_row = (frame[UNCODED] == NO_ROW).to_numpy() if UNCODED in frame.columns else np.zeros_like(kept)
+    table = SourceTable(
         source=source,
         where=where,
         patient=patient,
-        identifiers=identifiers(found[patient].cells, missing),
-        columns=found,
-        rows_read=rows_read,
+        identifiers=pd.Series([], dtype=object),
+        columns={},
+        rows_read=rows_read - int((no_row | modified).sum()),
         notes=tuple(notes),
         below=below,
         contested=contested,
         named=asked.named,
-        uncoded=named,
+        uncoded=identifiers(found[patient].only(np.flatnonzero(uncoded)), missing),
     )
+
+    def with_rows(rows: Mask) -> SourceTable:
+        columns = found if rows.all() else {name: each.only(np.flatnonzero(rows)) for name, each in found.items()}
+        return replace(table, columns=columns, identifiers=identifiers(columns[patient], missing))
+
+    turned = kept & modified & ~no_row
+    return replace(with_rows(kept & ~modified & ~no_row), modified=with_rows(turned) if turned.any() else None)
 
 
 def _without_code(frame: pd.DataFrame, found: Mapping[str, Column], source: Source, asked: Asked) -> Mask:
@@ -208,7 +212,9 @@ def _own_columns(source: Source) -> list[str]:
     return [column for column in own if column is not None]
 
 
-def _found(frame: pd.DataFrame, wanted: Iterable[str], where: str) -> dict[str, Column]:
+def _found(
+    frame: pd.DataFrame, wanted: Iterable[str], where: str, source: Source, missing: tuple[str, ...]
+) -> dict[str, Column]:
     """Each wanted column under the mapping's name for it. Raises InvalidInput for those that are absent."""
     names = [str(name) for name in frame.columns]
     places = {plain(name): place for place, name in enumerate(names)}
@@ -216,7 +222,7 @@ def _found(frame: pd.DataFrame, wanted: Iterable[str], where: str) -> dict[str, 
     for column in wanted:
         place = places.get(plain(column))
         if place is not None:
-            found[column] = Column(frame.iloc[:, place])
+            found[column] = Column(frame.iloc[:, place], source.decimal.letter, missing)
             continue
         near = any(plain(name).strip().casefold() == plain(column).strip().casefold() for name in names)
         remedy = "Correct its name in the mapping."

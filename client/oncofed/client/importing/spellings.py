@@ -1,36 +1,51 @@
 """Which texts would be one, if all hands and programs wrote alike?
 
-Capitals, blanks, letters that look alike, and what stands between letters and digits or about them are written one way
-here and another way there: `C34.1` and `c341!`, `A-1` and `#A1`, `NKX2-1` and `NKX2.1`; and programs take the zeros in
-front of a number, `00123` and `123`. Whether two such texts mean one thing nobody can know: the mapping says it
-(`Near`), and until it does, they are a fault. Law: near is symmetric, and nothing is near to itself. Texts that have
-something between their letters at other places are not near: patient 1-11 is not 11-1. Marks that mean something stay:
-of a number (1.5 is not 15, nor <5 or -5 five) and a minus at the end (HER2- is not HER2+).
+Of words (codes, genes, drugs) and of identifiers these are two questions. Whether two such texts mean one thing nobody
+can know: the mapping says it (`Near`), and until it does, they are a fault.
+
+Words    Capitals, blanks, accents, letters that look alike, and what stands between letters and digits or about them
+         mean nothing: `C34.1` and `c341!`, `NKX2-1` and `NKX2.1`; nor do the zeros in front of a number, which programs
+         take. Signs do: HER2- is not HER2+, nor <5 or -5 five. A number is its value, in a text, too: `10,0` is near 10
+         and never 100, and 2,5 mg is not 25 mg. What may be a code (ICD-9's 162.9) or thousands (1.234) is no fraction.
+Identifiers   are no numbers: letters and digits alone count, without the zeros in front of each part.
+
+Law: near is symmetric, and nothing is near to itself. Texts that have something between their letters at other places
+are not near: patient 1-11 is not 11-1.
 """
 
 from __future__ import annotations
 
 import math
 import re
+import unicodedata
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from oncofed.client.importing.mapping_choices import Near
+from oncofed.client.importing.omop_tables import OF_SOURCE
 from oncofed.cohort.identifiers import as_seen
 
-BUT_FOR = "but for capitals, blanks, punctuation or letters that look alike"
+BUT_FOR = "but for capitals, blanks, punctuation, accents or letters that look alike"
 BUT_FOR_ZEROS = f"{BUT_FOR}, or leading zeros"
 _DASHES = r"\-\u2010-\u2015\u2212"
 _ABOUT = re.compile(
     rf"^(?:[^\w<>≤≥=~±+{_DASHES}]|_)+|(?:[^\w+{_DASHES}]|_|(?<=[^\w\s])-)+$|(?<=\w)\+$"  # C34.-, E11.9+; never HER2-
 )
+_ABOUT_NAMES, _IN_NAMES = re.compile(r"^[\W_]+|[\W_]+$"), re.compile(r"[\W_]+")
 _AT_END = re.compile(r"[\W_]+$")
-_BETWEEN = re.compile(r"(?<=[^\W_])[._/:,\-\u2010-\u2015]+(?=[^\W_])")
-_NUMBER = re.compile(r"[+-]?\d(?:[.,]\d+|-\d)")
-"""With two digits or more before its mark it may be a code, of ICD-9: 162.9 is also written 1629."""
+_BETWEEN = re.compile(r"(?<=[^\W_])[._/:,'\u2019\-\u2010-\u2015]+(?=[^\W_])")
+_POINT = "^"
+"""Of a number, so that it is none of those between."""
+_FRACTION = re.compile(r"(?<![^\W_])(?<![.,])(?<!\b[a-z] )(\d+)[.,](\d+)(?![.,]?\d)", re.IGNORECASE)
+"""Not behind a letter: C34.1, C 34.1."""
+_CODE = re.compile(r"(?:\d-)?(?:\d{3}\.\w{1,3}|\d{3},(?!0+$)\w{1,3}|\d\d\.(?!0+$)\w{1,3})|(?P<range>\d-\d)")
+"""Of ICD-9 (162.9, 32.4) and OPS (5-323.43), which are written without their mark, too."""
 _LONGEST = 6
 """Of codes whose digits alone are nearly theirs, of OPS (5-323.43) or ICD-9: longer numbers are of other catalogues."""
-_ZEROS = re.compile(r"(?<!\d)0+(?=\d)")
+_STORED = re.compile(r"(\d+)[.,](?!000$)0+")
+"""A whole number as a program writes it that keeps fractions; 12.000 are thousands."""
+_ZEROS, _FRONT = re.compile(r"(?<!\d)0+(?=\d)"), re.compile(r"^0+(?=\d)")
+_UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
 
 
 class _Form(NamedTuple):
@@ -41,23 +56,53 @@ class _Form(NamedTuple):
     is_whole: bool
 
 
-def _form(text: str, *, zeros: bool) -> _Form:
-    folded = as_seen(_ABOUT.sub("", text) or text)
-    parted = _BETWEEN.sub("-", folded)
-    whole = parted if _NUMBER.fullmatch(folded) else _BETWEEN.sub("", folded)
+def _folded(text: str) -> str:
+    seen = as_seen(text)
+    if seen.isascii():
+        return seen
+    bare = unicodedata.normalize("NFD", seen.translate(_UMLAUTS))
+    return "".join(letter for letter in bare if not unicodedata.combining(letter))
+
+
+def _form_of_name(text: str) -> _Form:
+    bare = _ABOUT_NAMES.sub("", text) or text
+    stored = _STORED.fullmatch(bare)
+    folded = _folded(bare if stored is None else stored.group(1))
+    parted, whole = _IN_NAMES.sub("-", folded), _IN_NAMES.sub("", folded)
+    return _Form(_ZEROS.sub("", parted), _ZEROS.sub("", whole), parted == whole)
+
+
+def _form_of_word(text: str, *, begins: bool = False) -> _Form:
+    """begins: whether the digits of another text may go on behind it."""
+    space = text[: len(OF_SOURCE)] if text.startswith(OF_SOURCE) else ""
+    text = text[len(space) :]
+    bare = _ABOUT.sub("", text) or text
+    code = _CODE.fullmatch(bare)
+    folded = _folded(bare if code is not None else _FRACTION.sub(lambda found: _number(found, begins=begins), bare))
+    parted, whole = _BETWEEN.sub("-", folded), _BETWEEN.sub("", folded)
     is_whole = parted == whole
-    if zeros or whole.isdecimal():  # a number of a catalogue, from which a spreadsheet takes them
-        parted, whole = _ZEROS.sub("", parted), _ZEROS.sub("", whole)
-    return _Form(parted, whole, is_whole)
+    if code is not None and code["range"]:
+        whole = parted
+    elif whole.isdecimal():  # a number of a catalogue, from which a spreadsheet takes them
+        parted, whole = _FRONT.sub("", parted), _FRONT.sub("", whole)
+    return _Form(space + parted.replace(_POINT, "-"), space + whole, is_whole)
+
+
+def _number(found: re.Match[str], *, begins: bool) -> str:
+    whole, fraction = found.groups()
+    if len(fraction) == 3 and len(whole) <= 3 and whole[0] != "0":
+        return found[0]  # thousands, perhaps
+    fraction = fraction if begins else fraction.rstrip("0")
+    return f"{int(whole)}{_POINT}{fraction}" if fraction else str(int(whole))
 
 
 class Spellings:
     """Texts, to be found by others that are near."""
 
-    def __init__(self, texts: Iterable[str], *, zeros: bool = False) -> None:
-        """zeros: whether those in front of a number mean nothing."""
-        self._zeros = zeros
-        self._forms = {text: _form(text, zeros=zeros) for text in texts}
+    def __init__(self, texts: Iterable[str], *, names: bool = False) -> None:
+        """names: whether they are identifiers."""
+        self._form = _form_of_name if names else _form_of_word
+        self._forms = {text: self._form(text) for text in texts}
         self._parted: dict[str, set[str]] = {}
         self._whole: dict[str, set[str]] = {}
         for text, form in self._forms.items():
@@ -68,21 +113,24 @@ class Spellings:
         return text in self._forms
 
     def near(self, text: str) -> set[str]:
-        form = self._forms.get(text) or _form(text, zeros=self._zeros)
+        form = self._forms.get(text) or self._form(text)
         found = set(self._parted.get(form.parted, ()))
         of_whole = self._whole.get(form.whole, set())
         found |= of_whole if form.is_whole else {each for each in of_whole if self._forms[each].is_whole}
         return found - {text}
 
     def near_beginning(self, begin: str) -> set[str]:
-        """Those that go on behind a beginning, written as this one or nearly so."""
+        """Those that go on behind a beginning, written as this one or nearly so; or are it, without its marks."""
         bare = _AT_END.sub("", begin)
-        form = _form(bare, zeros=self._zeros)
-        parted = form.parted if bare == begin else f"{form.parted}-"
-        least, most = (1, _LONGEST) if form.whole.isdecimal() else (0, math.inf)
+        form, tail = _form_of_word(bare, begins=True), begin[len(bare) :]
+        parted = f"{form.parted}-" if tail else form.parted
+        digits = form.whole.removeprefix(OF_SOURCE)
+        least, most = (1, _LONGEST) if digits.isdecimal() else (0, math.inf)
+        more = int(form.is_whole and "." not in tail)
 
         def goes_on(own: _Form) -> bool:
-            longer = most >= len(own.whole) > len(form.whole) > least
+            length = len(own.whole) - len(form.whole) + len(digits)
+            longer = most >= length >= len(digits) + more > least + more
             return longer and (own.is_whole or form.is_whole) and own.whole.startswith(form.whole)
 
         return {text for text, own in self._forms.items() if own.parted.startswith(parted) or goes_on(own)}

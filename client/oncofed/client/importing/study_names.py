@@ -29,7 +29,7 @@ def samples_meant(
     written = {name: _barcodes(name) if cut else (name,) for name in names}
     found = {name: sample for name, of in written.items() if (sample := _first(of, known)) is not None}
     others = {each for name, of in written.items() if name not in found for each in of}
-    alike, doubted = meant_by(others, Spellings(known, zeros=True), source.near_identifiers) if others else ({}, ())
+    alike, doubted = meant_by(others, Spellings(known, names=True), source.near_identifiers) if others else ({}, ())
     if count := sum(name not in found and not {*of}.isdisjoint(doubted) for name, of in written.items()):
         what = f"would be a {SAMPLE} of the study {BUT_FOR_ZEROS}"
         raise InvalidInput([Fault(where, what, remedy_of("near_identifiers"), count)])

@@ -436,7 +436,7 @@ def test_texts_as_bytes_and_truths_of_postgresql_are_words(tmp_path: Path, postg
     answer = "SELECT 'P-1'::bytea AS id, true AS dead UNION ALL SELECT NULL, false"
     with OpenDatabases(tmp_path) as databases:
         found = databases.answer(replace(source, statement=answer), columns=["id", "dead"])
-    assert sorted(identifiers(found["id"]).dropna()) == ["P-1"]
+    assert sorted(identifiers(Column(found["id"])).dropna()) == ["P-1"]
     assert Column(found["dead"]).among(["true"]).sum() == 1
 
 
@@ -447,7 +447,7 @@ def test_bytes_that_are_no_text_are_the_digits_that_the_database_prints(tmp_path
     answer = " UNION ALL ".join(f"SELECT '{cell}'::bytea AS id, '{cell}'::bytea::text AS printed" for cell in cells)
     with OpenDatabases(tmp_path) as databases:
         found = databases.answer(replace(source, statement=answer), columns=["id", "printed"])
-    assert identifiers(found["id"]).tolist() == identifiers(found["printed"]).tolist() == cells
+    assert identifiers(Column(found["id"])).tolist() == identifiers(Column(found["printed"])).tolist() == cells
 
 
 @pytest.mark.parametrize("day", ["'infinity'::date", "'0044-03-15 BC'::date"])
@@ -571,7 +571,7 @@ def test_no_digit_of_a_long_identifier_is_lost_beside_an_empty_one(cells: list[i
         packed = TypedColumns(["a"], Source(name="a"))
         packed.add([[cell] for cell in stored])
         packed.add([[None]])
-        found = identifiers(packed.frame()["a"])
+        found = identifiers(Column(packed.frame()["a"]))
         assert found.tolist() == [*(None if cell is None else str(cell) for cell in cells), None]
 
 

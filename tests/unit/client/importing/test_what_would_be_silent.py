@@ -7,7 +7,19 @@ from pathlib import Path
 
 import pytest
 from tests.small_fhir import MAPPING as OF_FHIR
-from tests.small_fhir import SNOMED, Resource, cells, concept, crp, notes, of, two_patients
+from tests.small_fhir import (
+    SNOMED,
+    Resource,
+    cells,
+    concept,
+    crp,
+    diagnosis,
+    notes,
+    observation,
+    of,
+    patient,
+    two_patients,
+)
 from tests.small_fhir import imported as of_resources
 from tests.small_tables import MAPPING, PATIENTS, SCHEMA, imported
 
@@ -22,20 +34,69 @@ MARKER = 'codes = ["crp"]\nanalyte = "crp"'
     [
         ({}, True),
         ({"focus": [{"reference": "Patient/newborn"}]}, False),
-        ({"focus": [{"display": "donor"}]}, False),
-        ({"focus": [{"reference": "Patient/a"}]}, True),
-        ({"focus": [{"reference": "Condition/tumour"}]}, True),
+        ({"focus": [{"reference": "Patient/b"}]}, False),
+        ({"focus": [{"reference": "https://our.example/fhir/Patient/b/_history/2"}]}, False),
+        ({"focus": [{"reference": "urn:uuid:of-b"}]}, False),
+        ({"focus": [{"identifier": {"system": "s", "value": "nobody"}, "type": "Patient"}]}, False),
+        *[({"focus": [{"reference": f"{kind}/1"}]}, False) for kind in ("RelatedPerson", "Group", "Practitioner")],
+        ({"focus": [{"reference": "urn:uuid:a-mother"}]}, False),
+        ({"focus": [{"reference": "#1"}], "contained": [{"resourceType": "RelatedPerson", "id": "1"}]}, False),
+        *[({"focus": [{"reference": "#1"}], "contained": [{"resourceType": "Condition", "id": "1"}]}, True)],
+        *[({"focus": [{"display": "donor"}]}, True), ({"focus": [{}]}, True)],
+        *[({"focus": [{"reference": f"{of_a}/_history/1"}]}, True) for of_a in ("Patient/a", "http://x/fhir/Patient/a")],
+        ({"focus": [{"reference": "urn:uuid:of-a"}]}, True),
+        ({"focus": [{"reference": "urn:uuid:of-a-tumour"}]}, True),
+        ({"focus": [{"identifier": {"system": "s", "value": "a stay"}}]}, True),
+        *[({"focus": [{"reference": f"{kind}/1/_history/1"}]}, True) for kind in ("Condition", "EpisodeOfCare")],
+        ({"focus": [{"reference": "urn:uuid:0d3b", "type": "http://hl7.org/fhir/StructureDefinition/Group"}]}, False),
         ({"focus": [{"reference": "urn:uuid:0d3b", "type": "BodyStructure"}]}, True),
-        ({"modifierExtension": [{"url": "urn:negated", "valueBoolean": True}]}, False),
+        ({"modifierExtension": []}, True),
     ],
 )
-def test_a_finding_of_somebody_else_or_of_turned_meaning_does_not_count(
+def test_a_finding_of_somebody_else_does_not_count(
     content: Resource, counts: bool, tmp_path: Path
 ) -> None:
     later = crp(300, "a", "2020-01-10", ident="later") | content
-    found = of_resources(tmp_path, [*two_patients(), later])
+    mother: Resource = {"resourceType": "RelatedPerson", "id": "m", "patient": {"reference": "Patient/a"}}
+    a, tumour, *others = two_patients()
+    named = {"of-a": a, "of-a-tumour": tumour, "of-b": others[1], "a-mother": mother}
+    entries = [{"fullUrl": f"urn:uuid:{name}", "resource": each} for name, each in named.items()]
+    entries += [{"resource": each} for each in (others[0], *others[2:], later)]
+    found = of_resources(tmp_path, [{"resourceType": "Bundle", "type": "collection", "entry": entries}])
     assert cells(found)["a"]["crp"] == (300 if counts else 7.5)
-    assert ("of others (focus) or modified" in notes(found)) is not counts
+    assert ("1 were entered in error, cancelled, refuted or not done, or are of others" in notes(found)) is not counts
+
+
+MODIFIED: Resource = {"modifierExtension": [{"url": "urn:negated", "valueBoolean": True}]}
+
+
+def test_a_finding_whose_meaning_may_be_turned_does_not_count(tmp_path: Path) -> None:
+    found = of_resources(tmp_path, [*two_patients(), crp(300, "a", "2020-01-10", ident="later") | MODIFIED])
+    assert cells(found)["a"]["crp"] == 7.5
+    assert "1 have a modifier that may turn their meaning" in notes(found)
+    found = of_resources(tmp_path, [*two_patients(), patient("c") | MODIFIED, diagnosis("c")])
+    assert "1 have a modifier that may turn their meaning" in notes(found)
+    assert "nor does anything of these patients" in notes(found)
+
+
+@pytest.mark.parametrize("turned", [False, True])
+def test_a_turned_meaning_is_asked_where_a_patient_without_it_has_something(turned: bool, tmp_path: Path) -> None:
+    died = {"code": concept(SNOMED, "184305005"), "id": "died"}
+    done: Resource = {"resourceType": "Procedure", "id": "p", "status": "completed", "performedDateTime": "2020-01-09"}
+    done |= of("a") | {"code": concept("http://fhir.de/CodeSystem/bfarm/ops", "5-323.4")}
+    other = done | of("b") | {"id": "q"}
+    text = OF_FHIR.partition('[[marker]]\nname = "ecog"')[0]
+    text += '[[source]]\nname = "procedures"\npath = "fhir"\npart = "fhir_procedures"\n'
+    text += '[[marker]]\nname = "ecog"\nsource = "procedures"\ncodes = ["5-323.4"]\nwithout_row = "0"\n'
+    for each in (observation("b", "2020-06-01") | died, other):
+        resources = [*two_patients(), done, each | (MODIFIED if turned else {})]
+        if not turned:
+            of_resources(tmp_path, resources, mapping=text)
+            continue
+        with pytest.raises(InvalidInput, match=r"has a modifier that may turn its meaning .*\(1 row\)"):
+            of_resources(tmp_path, resources, mapping=text)
+    unasked = done | of("b") | {"id": "r", "code": concept("http://fhir.de/CodeSystem/bfarm/ops", "8-541.0")} | MODIFIED
+    assert cells(of_resources(tmp_path, [*two_patients(), done, unasked], mapping=text))["b"]["ecog"] == 0
 
 
 @pytest.mark.parametrize("said", ["", 'near_words = "differ"\n'])

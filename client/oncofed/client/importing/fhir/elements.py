@@ -213,23 +213,3 @@ def reference_in(told: Json) -> str | None:
 def identifier_key(system: str, value: str) -> str:
     """In the form of a reference, but unlike any."""
     return f"?{system}|{value}"
-
-
-_OF_THE_SUBJECT = ("Condition", "BodyStructure", "Specimen", "Procedure", "Observation", "DiagnosticReport")
-
-
-def is_told_otherwise(resource: Json) -> bool:
-    """Whether it cannot be taken as it stands: it is of somebody else, or a modifier may turn its meaning.
-
-    `focus` names a newborn or a donor, whose finding stands in the file of the subject; or a tumour of the subject.
-    """
-    if any("modifierExtension" in each for each in (resource, *objects_of(resource, "component"))):
-        return True
-    if resource["resourceType"] != "Observation":
-        return False
-    whose = reference_of(resource)
-    return any(
-        (reference := reference_in(each)) != whose
-        and (text_of(each, "type") or (reference or "").rpartition("/")[0].rpartition("/")[2]) not in _OF_THE_SUBJECT
-        for each in objects_of(resource, "focus")
-    )

@@ -21,6 +21,8 @@ UNCODED, NO_ROW = "?without a code", 2
 """Of a table of codes: whether nobody can say of which code a row is, as 0 or 1; or NO_ROW, since it is one for that
 alone.
 """
+MODIFIED = "?modified"
+"""Of a table: whether a modifier may turn the meaning of a row."""
 _FIXED = ("patient", "date", "code", "value", "unit", "separator", "comment", "thousands", "numbered", "file", "panels")
 _LIKE_ICD_10 = re.compile(r"[a-z]\d", re.ASCII)
 

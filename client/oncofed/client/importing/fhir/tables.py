@@ -20,8 +20,9 @@ import pandas as pd
 
 from oncofed.client.importing.fhir.clock import Clock
 from oncofed.client.importing.fhir.contacts import Contacts
-from oncofed.client.importing.fhir.elements import OtherForm, is_told_otherwise, object_of, reference_in, text_of
+from oncofed.client.importing.fhir.elements import OtherForm, object_of, reference_in, text_of
 from oncofed.client.importing.fhir.files import Entry, FhirFiles
+from oncofed.client.importing.fhir.focus import Findings, focus_of, is_modified
 from oncofed.client.importing.fhir.medications import Medications, codes_of_medication
 from oncofed.client.importing.fhir.register import Mask, Register
 from oncofed.client.importing.fhir.resources import (
@@ -38,6 +39,7 @@ from oncofed.client.importing.fhir.resources import (
 from oncofed.client.importing.fhir.servers import Apart, Servers, refuse_ids_of_several, server_of
 from oncofed.client.importing.fhir.source import (
     LAST_CONTACT,
+    MODIFIED,
     NO_ROW,
     PATIENT,
     UNCODED,
@@ -45,13 +47,12 @@ from oncofed.client.importing.fhir.source import (
     has_rows_without_code,
 )
 from oncofed.client.importing.fhir.subjects import Person, Persons, person
-from oncofed.client.importing.fhir.text_columns import Place, TextColumns, Texts, coded, numbers_in
+from oncofed.client.importing.fhir.text_columns import Place, TextColumns, Texts, coded, days_of, numbers_in, whole_days
 from oncofed.client.importing.fhir.variants import by_gene
-from oncofed.client.importing.fhir.vital_status import deaths_of_nobody, filled, vital_status
+from oncofed.client.importing.fhir.vital_status import deaths_of_nobody, filled, refuse_modified, vital_status
 from oncofed.client.importing.mapping import Source
 from oncofed.client.importing.mapping_choices import Part
 from oncofed.client.importing.moments import UNSAID
-from oncofed.client.importing.partial_dates import PartialDate, is_partial, of_partial_days, whole_day
 from oncofed.client.importing.readings import Column
 from oncofed.errors import Fault, InvalidInput
 
@@ -100,7 +101,8 @@ class FhirFolder:
     def __post_init__(self) -> None:
         self.tables = [TextColumns(COLUMNS[each.part]) for each in self.wanted]
         self._kinds, self._kind_of = Texts(), array("b")
-        self._not_so, self._issued = bytearray(), bytearray()
+        self._not_so, self._issued, self._modified = bytearray(), bytearray(), bytearray()
+        self._findings = Findings()
         self._codeless = [array("i") for _ in self.wanted]
         self._subjects = Texts()
         self._contacts = Contacts()
@@ -119,6 +121,7 @@ class FhirFolder:
         files = FhirFiles(self.path)
         wrong: Counter[str] = Counter()
         for entry in files.entries():
+            self._findings.look_at(entry)
             if entry.resource["resourceType"] in KNOWN:
                 try:
                     self._add(entry if self._apart is None else self._apart.of(entry))
@@ -133,9 +136,13 @@ class FhirFolder:
             for element, count in sorted(wrong.items())
         ]
         self._home = self._servers.home(alone=self.one_server)
-        copies = self.register.copies(self._meant_by_each())
-        self.current = copies.current & ~numbers_in(self._not_so, np.bool_)
-        self._count_left_out(copies.current)
+        persons = Persons([each for _, each in self._persons], identifier=None, home=self._home)
+        copies = self.register.copies(self._meant_by_each(persons))
+        not_so = numbers_in(self._not_so, np.bool_) | self._findings.of_others(persons, len(self.register))
+        modified = numbers_in(self._modified, np.bool_) & ~not_so
+        self.modified, self.current = copies.current & modified, copies.current & ~not_so & ~modified
+        self._old = self._by_kind(~copies.current)
+        self._never, self._turned = self._by_kind(copies.current & not_so), self._by_kind(self.modified)
         kept = [each for _, each in self._current_persons()]
         urns = Counter(
             name for _, name in {(each.id, name) for each in kept for name in each.names if name.startswith("urn:")}
@@ -159,9 +166,8 @@ class FhirFolder:
         if faults or files.faults:
             raise InvalidInput([*files.faults, *faults])
 
-    def _meant_by_each(self) -> Place:
+    def _meant_by_each(self, persons: Persons) -> Place:
         """(resources,) a number for what or whom each is about."""
-        persons = Persons([each for _, each in self._persons], identifier=None, home=self._home)
         meant = [persons.meant(each).identity or each for each in self._abouts.listed]
         number_of = np.append(pd.factorize(np.array(meant, dtype=object))[0], -1)
         return np.asarray(number_of[numbers_in(self._about, np.int32)], dtype=np.int64)
@@ -181,7 +187,8 @@ class FhirFolder:
         entry = replace(entry, resource=self.clock.of(entry.resource))
         resource, kind = entry.resource, entry.resource["resourceType"]
         own = text_of(resource, "id")
-        told, not_so = told_by(resource, self.wanted, self.today), is_not_so(resource) or is_told_otherwise(resource)
+        told, not_so = told_by(resource, self.wanted, self.today), is_not_so(resource)
+        focus, modified = focus_of(resource), is_modified(resource)
         who = person(entry) if kind == "Patient" else None
         drug = codes_of_medication(entry, self.wanted) if kind == "Medication" else None
         name = f"{kind}/{own}" if own is not None else entry.full_url
@@ -191,7 +198,9 @@ class FhirFolder:
         given = reference_in(object_of(resource, "medicationReference"))
         if self._apart is None:
             self._servers.add(entry.full_url, subject=told.subject, drug=given, is_patient=who is not None)
-        number = self.register.add(versioned, name=name, content=(told, not_so, of_whom, drug))
+        number = self.register.add(versioned, name=name, content=(told, not_so, of_whom, drug, focus, modified))
+        self._findings.add(resource, number, focus)
+        self._modified.append(modified)
         of_what = told.subject if who is None and drug is None else repr((who and (who.born, who.gender), drug))
         server = server_of(entry.full_url) if self._apart is None else "the one of its id"
         self._about.append(self._abouts.of(server or of_what))
@@ -214,13 +223,9 @@ class FhirFolder:
         if told.dead and subject >= 0:
             self._deaths.append((subject, told.death, number))
 
-    def _count_left_out(self, newest: Mask) -> None:
-        kinds, not_so = numbers_in(self._kind_of, np.int8), numbers_in(self._not_so, np.bool_)
-        self._old: dict[str, int] = {}
-        self._never: dict[str, int] = {}
-        for kind, number in self._kinds.number.items():
-            self._old[kind] = int((~newest & (kinds == number)).sum())
-            self._never[kind] = int((newest & not_so & (kinds == number)).sum())
+    def _by_kind(self, resources: Mask) -> dict[str, int]:
+        kinds = numbers_in(self._kind_of, np.int8)
+        return {kind: int((resources & (kinds == number)).sum()) for kind, number in self._kinds.number.items()}
 
     # --- tables
 
@@ -257,14 +262,19 @@ class FhirFolder:
         if old := sum(self._old.get(kind, 0) for kind in kinds):
             yield f"{old:,} are copies or older versions of others, and do not count"
         if never := sum(self._never.get(kind, 0) for kind in kinds):
-            what = "were entered in error, cancelled, refuted or not done, or are of others (focus) or modified"
-            yield f"{never:,} {what}, and do not count"
+            yield f"{never:,} were entered in error, cancelled, refuted or not done, or are of others (focus), and do not count"
+        if turned := sum(self._turned.get(kind, 0) for kind in kinds):
+            what = "have a modifier that may turn their meaning (modifierExtension), and do not count"
+            yield f"{turned:,} {what}{', nor does anything of these patients' * (kinds == ['Patient'])}"
         for kind in kinds:
             yield from self.clock.notes(kind)
 
     def _rows_of(self, place: int, persons: Persons, source: Source, notes: list[str]) -> pd.DataFrame:
         table = self.tables[place]
-        rows = np.flatnonzero(self.current[table.resource])
+        of_variants = source.part is Part.FHIR_VARIANTS
+        if of_variants:
+            refuse_modified(int(self.modified[table.resource].sum()), "variants", self.path.name)
+        rows = np.flatnonzero((self.current if of_variants else self.current | self.modified)[table.resource])
         if VERIFICATION in table.names:
             told = pd.Series(table.texts(VERIFICATION), dtype=object)
             doubted = told.isin(SUSPECTED).to_numpy() & ~Column(told).among(source.keep.get(VERIFICATION, ()))
@@ -294,7 +304,7 @@ class FhirFolder:
         columns = {PATIENT: coded(subject, [each.identity for each in meant])}
         for name in table.names:
             if name in DAYS:
-                columns[name] = self._days(table, name, rows, source, notes)
+                columns[name] = days_of(table, name, rows, source, notes)
             elif name == "code" and codes is not None:
                 columns[name] = codes
             else:
@@ -304,6 +314,8 @@ class FhirFolder:
             none = columns["code"].isna().to_numpy()
             no_row = codeless & none & (not has_rows_without_code(source))
             columns[UNCODED] = pd.Series(np.where(no_row, NO_ROW, codeless | none))
+        if not of_variants:
+            columns[MODIFIED] = pd.Series(self.modified[table.resource[rows]])
         return pd.DataFrame(columns)
 
     def _notes_of_rows(self, place: int, source: Source, rows: Place) -> Iterator[str]:
@@ -316,13 +328,6 @@ class FhirFolder:
             if source.system is not None:
                 of_which = "system that the mapping names, and give no row"
             yield f"{count:,} resources have no code of the {of_which}"
-
-    @staticmethod
-    def _days(table: TextColumns, name: str, rows: Place, source: Source, notes: list[str]) -> pd.Series:
-        becomes = source.partial_dates or PartialDate.FAULT
-        partial = np.array([*map(is_partial, table.texts(name)), False], dtype=np.bool_)
-        notes += of_partial_days(int(partial[table.places(name, rows)].sum()), name, becomes)
-        return table.cells(name, rows, told=lambda text: whole_day(text, becomes))
 
     def _patients(
         self, table: TextColumns, numbers: Sequence[int], persons: Persons, source: Source, notes: list[str]
@@ -356,12 +361,12 @@ class FhirFolder:
                 cells = pd.Series(status.deceased, dtype=object)
             elif name == "death_date":
                 days = [*status.days, *(day for _, day in status.further)]
-                columns[name] = _whole_days(days, name, source, notes)
+                columns[name] = whole_days(days, name, source, notes)
                 continue
             else:
                 told_before = zip(after_of, _listed(table.cells(name, all_rows[merged])), strict=True)
                 texts = filled(_listed(table.cells(name, rows)), told_before)
-                cells = _whole_days(texts, name, source, notes) if name in DAYS else pd.Series(texts, dtype=object)
+                cells = whole_days(texts, name, source, notes) if name in DAYS else pd.Series(texts, dtype=object)
             columns[name] = cells.iloc[index].reset_index(drop=True)
         return pd.DataFrame(columns)
 
@@ -371,6 +376,7 @@ class FhirFolder:
         """By the place of the patient, the days that resources of other types tell; and how many are of nobody here."""
         found: dict[int, frozenset[str]] = {}
         of_nobody = 0
+        refuse_modified(sum(bool(self.modified[number]) for *_, number in self._deaths), "deaths", self.path.name)
         for subject, day, number in self._deaths:
             meant = persons.meant(self._subjects.listed[subject]).identity
             if self.current[number] and meant is not None and meant in by_identity:
@@ -388,12 +394,6 @@ class FhirFolder:
         if found.no_day:
             notes.append(f"{found.no_day:,} resources tell a contact on what is no day, and none by it")
         return found.days
-
-
-def _whole_days(days: Sequence[str | None], name: str, source: Source, notes: list[str]) -> pd.Series:
-    becomes = source.partial_dates or PartialDate.FAULT
-    notes += of_partial_days(sum(day is not None and is_partial(day) for day in days), name, becomes)
-    return pd.Series([None if day is None else whole_day(day, becomes) for day in days], dtype=object)
 
 
 def _listed(cells: pd.Series) -> list[str | None]:

@@ -14,6 +14,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from oncofed.client.importing.mapping import Source
+from oncofed.client.importing.partial_dates import PartialDate, is_partial, of_partial_days, whole_day
+
 Place = NDArray[np.int64]
 
 
@@ -77,3 +80,16 @@ def coded(places: Place, texts: Sequence[str | None]) -> pd.Series:
     distinct = {text: number for number, text in enumerate(dict.fromkeys(text for text in texts if text))}
     into = np.array([*(distinct.get(text, -1) if text else -1 for text in texts), -1], dtype=np.int64)
     return pd.Series(pd.Categorical.from_codes(into[places], categories=pd.Index(list(distinct), dtype=object)))
+
+
+def days_of(table: TextColumns, name: str, rows: Place, source: Source, notes: list[str]) -> pd.Series:
+    becomes = source.partial_dates or PartialDate.FAULT
+    partial = np.array([*map(is_partial, table.texts(name)), False], dtype=np.bool_)
+    notes += of_partial_days(int(partial[table.places(name, rows)].sum()), name, becomes)
+    return table.cells(name, rows, told=lambda text: whole_day(text, becomes))
+
+
+def whole_days(days: Sequence[str | None], name: str, source: Source, notes: list[str]) -> pd.Series:
+    becomes = source.partial_dates or PartialDate.FAULT
+    notes += of_partial_days(sum(day is not None and is_partial(day) for day in days), name, becomes)
+    return pd.Series([None if day is None else whole_day(day, becomes) for day in days], dtype=object)

@@ -14,6 +14,10 @@ from oncofed.client.importing.mapping_choices import Without
 from oncofed.errors import Fault, InvalidInput
 
 
+MODIFIED_MEANS = "has a modifier that may turn its meaning (modifierExtension), where a patient without it has something"
+REMEDY_OF_MODIFIED = "Read what it says. Take it out where the meaning stays, and the resource where it does not."
+
+
 @dataclass(frozen=True)
 class VitalStatus:
     """deceased  (patients,) "true" or "false". days: (patients,) of death, None where none is told.
@@ -70,6 +74,12 @@ def deaths_of_nobody(count: int, where: str, source: Source) -> list[str]:
         remedy = 'Export their patients, too. If they are others: of_nobody = "leave_out" in the source of patients.'
         raise InvalidInput([Fault(f"{where} (Patient)", what, remedy, count)])
     return [f"{count:,} {what}, and do not count"]
+
+
+def refuse_modified(count: int, of: str, where: str) -> None:
+    """Raises InvalidInput where resources whose meaning may be turned tell something for whose lack a patient has 0."""
+    if count:
+        raise InvalidInput([Fault(f"{where} ({of})", MODIFIED_MEANS, REMEDY_OF_MODIFIED, count)])
 
 
 def filled(texts: list[str | None], before: Iterable[tuple[int | None, str | None]]) -> list[str | None]:
