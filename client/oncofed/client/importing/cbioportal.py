@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 from oncofed.client.importing.gene_panels import (
     ALL_GENES,
     FORM,
-    MUTATIONS,
     NOT_SEQUENCED,
     genes_of_matrix,
     genes_sequenced,
@@ -182,7 +181,8 @@ def _mutations(
 ) -> tuple[pd.DataFrame, list[str]]:
     """A row for each sample that was sequenced, and which these are."""
     sequenced = _with_symbols(genes_sequenced(study, source, folder, known), genes, source)
-    frame = with_columns(study / mutations_of(study), [GENE, BARCODE, _CLASS], also=[_STATUS])
+    file = mutations_of(study)
+    frame = with_columns(study / file, [GENE, BARCODE, _CLASS], also=[_STATUS])
     samples = [sample for sample in known if sample in sequenced]
     place = {sample: number for number, sample in enumerate(samples)}
     values = np.full((len(samples), len(genes)), np.nan)
@@ -196,17 +196,17 @@ def _mutations(
     elsewhere = uncovered = quiet = germline = without = strangers = 0
     status = frame[_STATUS].astype(str).str.strip().str.casefold() if _STATUS in frame.columns else [""] * len(frame)
     barcodes = identifiers(Column(frame[BARCODE]))
-    sample_of = samples_of(barcodes, known, source)
+    sample_of = samples_of(barcodes, known, source, file)
     names = identifiers(Column(frame[GENE]))
     kinds = [class_of(kind, gene) for kind, gene in zip(identifiers(Column(frame[_CLASS])), names, strict=True)]
     whose_rows = [sample_of.get(barcode) for barcode in barcodes]
     rows = zip(whose_rows, kinds, status, strict=True)
     counting = [whose in place and kind not in silent and told not in _NO_MUTATION for whose, kind, told in rows]
-    refuse_nameless(names[counting], genes)
+    refuse_nameless(names[counting], genes, source.near_words, file)
     in_doubt = names[counting].dropna().unique()
-    names = names.replace(genes_meant(in_doubt, genes, source.near_words, f'{MUTATIONS}: column "{GENE}"'))
+    names = names.replace(genes_meant(in_doubt, genes, source.near_words, f'{file}: column "{GENE}"'))
     looked_at = [gene for gene, of in zip(genes, values.T, strict=True) if (of == 0).any()]
-    refuse_unnamed(looked_at, set(names.dropna()), sequenced.values(), may_be_absent)
+    refuse_unnamed(looked_at, set(names.dropna()), sequenced.values(), may_be_absent, file)
     for gene, whose, kind, told in zip(names, whose_rows, kinds, status, strict=True):
         if gene not in of_gene:
             continue
@@ -224,8 +224,8 @@ def _mutations(
         else:
             values[place[whose], of_gene[gene]] = 1.0
     fates = _Fates(strangers, uncovered, without, quiet, germline, elsewhere)
-    _tell_fates(fates, source, tell)
-    _tell_unnamed(genes, names, tell)
+    _tell_fates(fates, source, file, tell)
+    _tell_unnamed(genes, names, file, tell)
     return _by_sample(values, genes, [known[sample].patient for sample in samples], patient), samples
 
 
@@ -242,12 +242,12 @@ class _Fates(NamedTuple):
     elsewhere: int
 
 
-def _tell_fates(fates: _Fates, source: Source, tell: Tell) -> None:
+def _tell_fates(fates: _Fates, source: Source, file: str, tell: Tell) -> None:
     """Raises InvalidInput where somebody has a variant, and nobody knows who: that patient would have 0."""
     if fates.strangers and source.of_nobody is Without.FAULT:
         what = f"variants of these genes are of no {SAMPLE} of the study, and their patients would have 0"
         remedy = f'Write there what {SAMPLES_FILE} has, or leave them out: of_nobody = "leave_out".'
-        raise InvalidInput([Fault(f'{MUTATIONS}: column "{BARCODE}"', what, remedy, fates.strangers)])
+        raise InvalidInput([Fault(f'{file}: column "{BARCODE}"', what, remedy, fates.strangers)])
     for count, what in (
         (fates.strangers, f"are of no {SAMPLE} of the study, and do not count"),
         (fates.uncovered, "lie in genes that their sample's panel does not name, and do not count"),
@@ -257,14 +257,14 @@ def _tell_fates(fates: _Fates, source: Source, tell: Tell) -> None:
         (fates.elsewhere, "are of samples that were not sequenced, and do not count"),
     ):
         if count:
-            tell(f"{MUTATIONS}: {count} variants of these genes {what}")
+            tell(f"{file}: {count} variants of these genes {what}")
 
 
-def _tell_unnamed(genes: Iterable[str], names: Iterable[str | None], tell: Tell) -> None:
+def _tell_unnamed(genes: Iterable[str], names: Iterable[str | None], file: str, tell: Tell) -> None:
     """A gene under another symbol than the file's would be 0 for everybody."""
     if absent := sorted(set(genes) - set(names)):
         listed = ", ".join(absent)
-        tell(f"{MUTATIONS}: no variant names {listed}: 0 wherever it was looked at. Is it the symbol of this file?")
+        tell(f"{file}: no variant names {listed}: 0 wherever it was looked at. Is it the symbol of this file?")
 
 
 def _with_symbols(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import date
 from itertools import combinations
 from typing import Any
@@ -56,11 +56,16 @@ def only_where(key: str, *choices: object) -> Rule:
 
 def told_apart(contacts: tuple[str, ...] | None, known: Known) -> tuple[str, ...] | None:
     """Some source tells contacts. One column may have days of events and contacts only where another says which."""
-    if known.before.get("event_date") and not contacts and not known.before.get("contacts", True):
+    if known.before.get("event_date") and not contacts and not _names_columns(known.before.get("contacts")):
         raise Wrong(*ABSENT)
     if known.before.get("event_date") in (contacts or ()) and known.before.get("event") is None:
         raise Wrong("makes an event of each last contact", "Name the column that says who had the event (event).")
     return contacts
+
+
+def _names_columns(contacts: Mapping[str, tuple[str, ...]] | None) -> bool:
+    """None: not known, since it is at fault."""
+    return contacts is None or any(contacts.values())
 
 
 def meant_twice(where: str, **lists: tuple[str, ...]) -> Iterator[Fault]:

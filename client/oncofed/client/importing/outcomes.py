@@ -20,6 +20,8 @@ from oncofed.client.importing.report import OutcomeReport
 from oncofed.cohort.schema import Endpoint, TimeUnit
 from oncofed.errors import Fault
 
+LONGEST_YEARS = 40.0
+"""Of a follow-up that nobody wonders at."""
 DAYS = {TimeUnit.DAYS: 1.0, TimeUnit.WEEKS: 7.0, TimeUnit.MONTHS: 30.4375, TimeUnit.YEARS: 365.25}
 
 
@@ -102,6 +104,10 @@ class _Outcome:
         words = None if outcome.event is None else rows.truths(outcome.event, outcome.yes, outcome.no, keys="yes or no")
         followed = self._followed(words)
         entry, set_to_zero = self._entry()
+        if count := int((followed.end * DAYS[self.unit] > LONGEST_YEARS * DAYS[TimeUnit.YEARS])[self.listed].sum()):
+            unit = "are its days right?" if outcome.event_date is not None else "is time_unit right?"
+            what = f"of {count:,} patients ends more than {LONGEST_YEARS:g} years after time zero: {unit}"
+            rows.notes.append(f'outcome "{outcome.name}": the follow-up {what}')
         death = None
         if outcome.death is not None:
             death = rows.truths(outcome.death, outcome.death_yes, outcome.death_no, keys="death_yes or death_no")
@@ -164,7 +170,8 @@ class _Outcome:
         if self.outcome.without_date is WithoutDate.FAULT:
             remedy = 'Complete the source, or write without_date = "leave_out" or "censor".'
             if self.beside and self.outcome.event is None:
-                remedy += " Where it has rows of patients without the event, keep the others alone (keep)."
+                column = self.outcome.event_date or self.outcome.event_time
+                remedy += f' Where it has rows of patients without the event: keep = {{ "{column}" = ["*"] }}.'
             return self._note(undated, "has an event without a date", remedy)
         events = int(((followed.observed == 1) & self.listed).sum() + undated.sum())
         most = self.outcome.most_without_date

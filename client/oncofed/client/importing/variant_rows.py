@@ -11,22 +11,33 @@ from collections.abc import Collection, Iterable, Mapping
 
 import pandas as pd
 
-from oncofed.client.importing.gene_panels import ALL_GENES, MUTATIONS
+from oncofed.client.importing.gene_panels import ALL_GENES
 from oncofed.client.importing.mapping import Source
-from oncofed.client.importing.spellings import remedy_of_absent
+from oncofed.client.importing.mapping_choices import Near
+from oncofed.client.importing.spellings import Spellings, remedy_of_absent
 from oncofed.client.importing.study_names import SAMPLE, samples_meant
 from oncofed.errors import Fault, InvalidInput
 
 BARCODE, GENE = "Tumor_Sample_Barcode", "Hugo_Symbol"
 SAMPLES_FILE = "data_clinical_sample.txt"
 _BETWEEN = re.compile(r"[\s;,|/&]+")
-_DAY, _NUMBERED = re.compile(r"(\d{1,2})[-. ]+([A-Za-z]{3})\.?", re.ASCII), re.compile(r"(\D+)(\d{1,2})", re.ASCII)
-_OF_GENES = f'{MUTATIONS}: column "{GENE}"'
+_MONTH = (
+    r"(?:jan|ene|feb|m(?:ar|\u00e4r|aer|rz)|a[bp]r|ma[iy]|jun|jul|a(?:ug|go)|se[pt]|o[ck]t|nov|de[cz]|dic)[^\W\d_]*\.?"
+)
+_DAY = re.compile(
+    rf"[\d\W]*\d[\d\W]*(?:T[\d\W]*Z?)?|\d+[\W_]*{_MONTH}(?:[\W_]*\d+)?|{_MONTH}[\W_]+\d+(?:[\W_]+\d+)?", re.IGNORECASE
+)
+"""Of any form, also as a spreadsheet counts days: 9-Sep, Sep 9, 2024-09-09, 45544."""
+_LIKE_A_DAY = re.compile(
+    r"(?:jan|feb|mar(?:c|ch|chf)?|mtarc|apr|may|jun|jul|aug|sep(?:t|tin)?|oct|nov|dec|delec)\d{1,2}", re.IGNORECASE
+)
+"""Genes, by older symbols and by those that have replaced them."""
+_PRIMES = str.maketrans(dict.fromkeys("\u2019\u2018\u2032\u00b4`", "'"))
 
 
-def samples_of(barcodes: pd.Series, known: Collection[str], source: Source) -> Mapping[str, str]:
+def samples_of(barcodes: pd.Series, known: Collection[str], source: Source, file: str) -> Mapping[str, str]:
     """By barcode, its sample. Raises InvalidInput where the join is broken, whatever `of_nobody` says of others."""
-    where = f'{MUTATIONS}: column "{BARCODE}"'
+    where = f'{file}: column "{BARCODE}"'
     found = samples_meant(barcodes.dropna().unique().tolist(), known, source, where, cut=True)
     if len(barcodes) and not found:
         what = f"is in no row a {SAMPLE} of the study, so that every gene would be 0 for everybody"
@@ -36,24 +47,40 @@ def samples_of(barcodes: pd.Series, known: Collection[str], source: Source) -> M
 
 def class_of(kind: str | None, gene: str | None) -> str:
     """Of a variant, in small letters: in front of TERT lies its promoter, as cBioPortal's own loader has it."""
-    told = (kind or "").casefold()
-    return "promoter" if told == "5'flank" and (gene or "").casefold() == "tert" else told
+    told = (kind or "").casefold().translate(_PRIMES)
+    return "promoter" if told == "5'flank" and "tert" in _BETWEEN.split((gene or "").casefold()) else told
 
 
-def refuse_nameless(names: pd.Series, genes: Collection[str]) -> None:
-    """names: of the variants that count, of samples that were sequenced. genes: of the mapping. Raises InvalidInput."""
+def refuse_nameless(names: pd.Series, genes: Collection[str], near: Near | None, file: str) -> None:
+    """Raises InvalidInput.
+
+    names  of the variants that count, of samples that were sequenced. genes: of the mapping.
+    near   what it says of those that are nearly one.
+    """
+    where = f'{file}: column "{GENE}"'
     if count := int(names.isna().sum()):
         what = "names no gene, so that patients would have 0 of theirs"
         remedy = "Write the gene's symbol, or Unknown where a variant is of none."
-        raise InvalidInput([Fault(_OF_GENES, what, remedy, count)])
+        raise InvalidInput([Fault(where, what, remedy, count)])
+    spellings = Spellings(genes)
+    made_days = any(_LIKE_A_DAY.fullmatch(gene) for gene in genes)
+
+    def is_of_several(name: str) -> bool:
+        parts = _BETWEEN.split(name)
+        return len(parts) > 1 and any(
+            each in spellings or (near is not Near.DIFFER and spellings.near(each)) for each in parts
+        )
+
     others = names[~names.isin([*genes])]
-    several = others.map(lambda name: not {*_BETWEEN.split(name)}.isdisjoint(genes))
-    days = others.map(lambda name: any(_is_day_of(name, gene) for gene in genes))
     faults = [
-        Fault(_OF_GENES, what, remedy, int(rows.sum()))
+        Fault(where, what, remedy, int(rows.sum()))
         for rows, what, remedy in (
-            (several, "names several genes, one of them of the mapping", "Write a row for each gene."),
-            (days, "holds a day that a spreadsheet made of a gene of the mapping", "Write the gene's symbol, as text."),
+            (others.map(is_of_several), "names several genes, one of them of the mapping", "Write a row for each gene."),
+            (
+                others.map(lambda name: made_days and _DAY.fullmatch(name) is not None),
+                "holds a day, as a spreadsheet makes of a gene such as one of the mapping",
+                "Write the gene's symbol, as text.",
+            ),
         )
         if rows.any()
     ]
@@ -61,30 +88,27 @@ def refuse_nameless(names: pd.Series, genes: Collection[str]) -> None:
         raise InvalidInput(faults)
 
 
-def _is_day_of(name: str, gene: str) -> bool:
-    """9-Sep (or 09. Sep) was SEPT9, and 1-Mrz MARCH1."""
-    found, symbol = _DAY.fullmatch(name), _NUMBERED.fullmatch(gene)
-    if found is None or symbol is None or int(found[1]) != int(symbol[2]):
-        return False
-    return symbol[1].casefold().startswith(found[2].casefold().replace("mrz", "mar"))
-
-
 def refuse_unnamed(
-    genes: Collection[str], named: Collection[str], panels: Iterable[frozenset[str] | None], may_be: Collection[str]
+    genes: Collection[str],
+    named: Collection[str],
+    panels: Iterable[frozenset[str] | None],
+    may_be: Collection[str],
+    file: str,
 ) -> None:
     """Raises InvalidInput where a gene may have another symbol in this folder, and everybody would have 0.
 
     genes   that are 0 of somebody. named: by variants. panels: what was looked at; their symbols are this folder's.
     may_be  genes of which the mapping says that nothing may name them.
     """
+    where = f'{file}: column "{GENE}"'
     asked = [gene for gene in genes if gene not in may_be]
     if not asked:
         return
     if not set(genes) & set(named):
         what = f"no variant names {', '.join(asked)}: all who were sequenced would have 0 of all"
         remedy = "Check that the file is whole and has these symbols. If nobody has one: may_be_of_nobody = true."
-        raise InvalidInput([Fault(_OF_GENES, what, remedy)])
+        raise InvalidInput([Fault(where, what, remedy)])
     looked_at = {gene for panel in set(panels) if panel is not ALL_GENES for gene in panel}
     if absent := sorted(set(asked) - set(named) - looked_at):
         what = f"no variant and no panel names {', '.join(absent)}: all who were sequenced would have 0"
-        raise InvalidInput([Fault(_OF_GENES, what, remedy_of_absent(absent))])
+        raise InvalidInput([Fault(where, what, remedy_of_absent(absent))])

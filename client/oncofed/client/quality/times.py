@@ -17,13 +17,13 @@ import numpy as np
 from scipy.stats import poisson
 
 from oncofed.client.importing.column_names import Role, suggested
-from oncofed.client.importing.outcomes import DAYS
+from oncofed.client.importing.outcomes import DAYS, LONGEST_YEARS
 from oncofed.client.quality.content import TableContent
 from oncofed.client.quality.findings import Finding, Level
 from oncofed.cohort.schema import TimeUnit
 from oncofed.survival.grid import TimeGrid
 
-_LONGEST_YEARS, _OLDEST_YEARS = 40.0, 110.0
+_OLDEST_YEARS = 110.0
 _FEWEST_PATIENTS, _FEWEST_EXPECTED = 20, 8.0
 _UNLIKELY = 1e-4
 _MANY_ALIKE = 0.2
@@ -95,8 +95,8 @@ def _durations(content: TableContent, number: int, found: EndpointTimes, about: 
     grid, exit_ = content.schema.grid, content.exit[:, number]
     years = exit_ * DAYS[TimeUnit(grid.unit)] / DAYS[TimeUnit.YEARS]
     unit = f"The schema expects {grid.unit}: look at the unit, and for swapped or made-up dates."
-    if count := int((years > _LONGEST_YEARS).sum()):
-        yield Finding(Level.SUSPECT, about, f"followed for more than {_LONGEST_YEARS:g} years", unit, count)
+    if count := int((years > LONGEST_YEARS).sum()):
+        yield Finding(Level.SUSPECT, about, f"followed for more than {LONGEST_YEARS:g} years", unit, count)
     if found.followed >= _FEWEST_PATIENTS and found.longest < grid.bounds[1]:
         what = f"nobody is followed beyond the first interval, {grid.bounds[1]:g} {grid.unit}"
         yield Finding(Level.SUSPECT, about, what, unit)

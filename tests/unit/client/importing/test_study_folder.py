@@ -415,16 +415,30 @@ def test_a_variant_of_the_promoter_of_tert_counts(folder: Path) -> None:
     [
         ("TP53", "TP53;WRAP53", "names several genes"),
         ("TP53", "WRAP53, TP53", "names several genes"),
-        ("SEPT9", "9-Sep", "a day that a spreadsheet made"),
-        ("MARCH1", "01. Mrz", "a day that a spreadsheet made"),
+        *[("TP53", each, "names several genes") for each in ("tp53;wrap53", "TP-53/WRAP53")],
+        ("TERT", "TERT;CLPTM1L", "names several genes"),
+        *[("SEPT9", each, "holds a day") for each in ("9-Sep", "Sep-09", "Sep 9", "9-Sept", "9. September", "45544")],
+        *[("SEPTIN9", each, "holds a day") for each in ("2024-09-09", "09.09.2024", "2024-09-09T00:00:00")],
+        *[("MARCH1", each, "holds a day") for each in ("01. Mrz", "1. M\u00e4r", "1-mar", "Mar-01")],
+        *[("DEC1", each, "holds a day") for each in ("1-Dez", "1-dic", "1. Dez 24", "4-Okt")],
     ],
 )
 def test_a_cell_of_several_genes_or_of_a_day_is_no_silent_0(folder: Path, gene: str, written: str, words: str) -> None:
     tp53_as(folder, gene)
     path = folder / "data_mutations.txt"
-    path.write_text(re.sub(f"(?m)^{gene}\t", f"{written}\t", path.read_text(), count=1))
+    text = re.sub(f"(?m)^{gene}\t", f"{written}\t", path.read_text(), count=1)
+    if gene == "TERT":
+        text = re.sub(f"(?m)^({written}\t.*)Missense_Mutation", r"\1 5\u2019Flank".replace(" ", ""), text)
+    path.write_text(text)
     with pytest.raises(InvalidInput, match=words):
         imported(folder)
+
+
+def test_a_day_among_genes_does_no_harm_where_none_of_the_mapping_is_like_one(folder: Path) -> None:
+    path = folder / "data_mutations.txt"
+    gene, *variant = path.read_text().splitlines()[-1].split("\t")
+    path.write_text(path.read_text() + "\t".join(["9-Sep", *variant]) + "\n")
+    assert_is(imported(folder).table.to_pandas(), FOLDER.truth)
 
 
 def test_the_older_name_of_the_mutations_is_read(folder: Path) -> None:

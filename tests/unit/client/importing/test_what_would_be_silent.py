@@ -141,6 +141,30 @@ def test_who_is_followed_in_a_table_of_its_own_is_alive_without_a_day_of_death(t
 def test_an_event_date_needs_some_contacts(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="last_contact: is missing"):
         imported(tmp_path, CRP, unit="mg/l", marker=MARKER, mapping=MAPPING.replace('last_contact = ["seen"]', ""))
+    with pytest.raises(InvalidInput, match="last_contact: is missing"):
+        imported(tmp_path, CRP, unit="mg/l", marker=MARKER, mapping=OF_DEATHS.replace('["seen"]', "[]"))
+
+
+def test_rows_of_patients_without_the_event_are_left_out_by_the_remedy_that_is_told(tmp_path: Path) -> None:
+    rows = "id,day,code,number,unit\n1,2021-06-01,crp,5,mg/l\n2,,crp,5,mg/l\n"
+    patients = PATIENTS.replace(",diagnosed\n1,dead,2021-06-01,2021-05-01", ",diagnosed\n1,dead,,2021-05-01")
+    with pytest.raises(InvalidInput, match=re.escape('keep = { "day" = ["*"] }')):
+        imported(tmp_path, rows, unit="mg/l", marker=MARKER, patients=patients, mapping=OF_DEATHS)
+    mapping = OF_DEATHS.replace('patient = "id"\ndate', 'patient = "id"\nkeep = {{ "day" = ["*"] }}\ndate')
+    found = imported(tmp_path, rows, unit="mg/l", marker=MARKER, patients=patients, mapping=mapping)
+    assert found.table.to_pandas()["dead"].tolist() == [1, 0, 0]
+
+
+def test_a_follow_up_that_nobody_has_is_told(tmp_path: Path) -> None:
+    """Days that a draft took for months."""
+    mapping = MAPPING.partition("event_date =")[0] + 'time = "seen"\ntime_unit = "{unit}"\n[[source]]'
+    mapping += MAPPING.partition("[[source]]")[2].partition("[[source]]")[2]
+    patients = "id,state,seen,diagnosed\n1,dead,300,2021-01-01\n2,alive,600,2021-01-01\n3,alive,400,2021-01-01\n"
+    for unit, told in (("months", True), ("days", False)):
+        by_unit = mapping.replace('"{unit}"', f'"{unit}"')
+        found = imported(tmp_path, CRP, unit="mg/l", marker=MARKER, patients=patients, mapping=by_unit)
+        what = "the follow-up of 1 patients ends more than 40 years after time zero: is time_unit right?"
+        assert (what in found.report.in_words) is told
 
 
 def test_hospitals_that_are_nearly_one_are_told(tmp_path: Path) -> None:
