@@ -137,7 +137,9 @@ def _primary(frame: pd.DataFrame, missing: tuple[str, ...]) -> NDArray[np.bool_]
     samples = identifiers(Column(frame[SAMPLE]))
     unsaid = (*_UNSAID, *missing)
     kinds = (
-        identifiers(Column(frame[_KIND]), unsaid) if _KIND in frame.columns else pd.Series([None] * len(frame), dtype=object)
+        identifiers(Column(frame[_KIND]), unsaid)
+        if _KIND in frame.columns
+        else pd.Series([None] * len(frame), dtype=object)
     )
     return np.array([is_primary(*pair) for pair in zip(samples, kinds, strict=True)], dtype=np.bool_)
 

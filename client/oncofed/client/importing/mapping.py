@@ -147,11 +147,12 @@ class Source:
     """Of a long table, where a missing row means something (`without_row`): whether a patient's row without a code, or
     without one of the system in which the mapping names them, is a fault, or left out and counted"""
     near_identifiers: Near | None = None
-    """Identifiers that would be a patient's but for capitals, blanks, punctuation, letters that look alike or leading
-    zeros, `A-1` for `A1`: `alike` (the same patient) or `differ` (somebody else). Left out: a fault"""
+    """Identifiers that would be a patient's by their letters and digits, but for capitals, accents, letters that look
+    alike or leading zeros, `A-1` for `A1`: `alike` (the same patient) or `differ` (somebody else). Left out: a fault"""
     near_words: Near | None = None
-    """Cells that would be a word of `keep` or `codes`, or a gene of the mapping, but for capitals, blanks, punctuation
-    or letters that look alike, `C341` for `C34.1`: `alike` (that word) or `differ` (another). Left out: a fault"""
+    """Cells that would be a word of `keep` or `codes`, or a gene of the mapping, but for capitals, blanks, punctuation,
+    accents or letters that look alike, `C341` for `C34.1`: `alike` (that word) or `differ` (another). Left out: a
+    fault"""
     panels: Path | None = None
     """Of mutations: the folder of the gene panels' files, `data_gene_panel_*.txt`; left out: the study folder"""
     whole: tuple[str, ...] = ()

@@ -23,6 +23,7 @@ from oncofed.client.importing.moments import UNSAID, of_midnights, zone_of
 from oncofed.client.importing.omop_rows import CdmRows
 from oncofed.client.importing.omop_tables import BIRTH, CONTACTS, DEAD, DEATH, FIRST, LAST, OMOP, PERSON_ID, OmopTable
 from oncofed.client.importing.readings import Column, FloatArray, coded, identifiers, numbers
+from oncofed.client.importing.spellings import BUT_FOR_ZEROS, Spellings, meant_by, remedy_of
 from oncofed.cohort.table import Tell
 from oncofed.errors import Fault, InvalidInput
 
@@ -135,10 +136,21 @@ class Persons:
 
     # --- death
 
+    def _persons_meant(self, who: pd.Series) -> pd.Series:
+        """Persons whose identifier is written otherwise in a row of death, as the mapping says; none in doubt."""
+        persons = {*self.who.dropna()}
+        others = {*who.dropna()} - persons
+        near = self.source.near_identifiers
+        alike, doubted = meant_by(others, Spellings(persons, names=True), near) if others else ({}, frozenset[str]())
+        if count := int(who.isin(doubted).sum()):
+            where = f'{self.rows.where("death")}: column "{PERSON_ID}"'
+            self.faults.append(Fault(where, f"would be a person {BUT_FOR_ZEROS}", remedy_of("near_identifiers"), count))
+        return who.map(lambda each: None if each in doubted else alike.get(each, each))
+
     def _with_deaths(self, found: pd.DataFrame) -> pd.DataFrame:
         """A person with several rows of death has several rows."""
         frame = self.rows.read(OmopTable.DEATH.value, [PERSON_ID, DEATH])
-        who = identifiers(Column(frame[PERSON_ID]))
+        who = self._persons_meant(identifiers(Column(frame[PERSON_ID])))
         day = Column(frame[DEATH]).words(())
         deaths = pd.DataFrame({"who": who, DEATH: day})[who.notna()].drop_duplicates()
         if count := int((~deaths["who"].isin(set(self.who.dropna()))).sum()):

@@ -104,10 +104,7 @@ class _Outcome:
         words = None if outcome.event is None else rows.truths(outcome.event, outcome.yes, outcome.no, keys="yes or no")
         followed = self._followed(words)
         entry, set_to_zero = self._entry()
-        if count := int((followed.end * DAYS[self.unit] > LONGEST_YEARS * DAYS[TimeUnit.YEARS])[self.listed].sum()):
-            unit = "are its days right?" if outcome.event_date is not None else "is time_unit right?"
-            what = f"of {count:,} patients ends more than {LONGEST_YEARS:g} years after time zero: {unit}"
-            rows.notes.append(f'outcome "{outcome.name}": the follow-up {what}')
+        self._tell_longest(followed)
         death = None
         if outcome.death is not None:
             death = rows.truths(outcome.death, outcome.death_yes, outcome.death_no, keys="death_yes or death_no")
@@ -157,6 +154,13 @@ class _Outcome:
         if death is not None and self.endpoint.death_event_column is not None:
             columns[self.endpoint.death_event_column] = death
         return ImportedOutcome(self.endpoint, columns, left_out, at_fault, followed, set_to_zero)
+
+    def _tell_longest(self, followed: FollowUp) -> None:
+        """Days that a mapping takes for months, mostly."""
+        if count := int((followed.end * DAYS[self.unit] > LONGEST_YEARS * DAYS[TimeUnit.YEARS])[self.listed].sum()):
+            unit = "are its days right?" if self.outcome.event_date is not None else "is time_unit right?"
+            what = f"of {count:,} patients ends more than {LONGEST_YEARS:g} years after time zero: {unit}"
+            self.rows.notes.append(f'outcome "{self.outcome.name}": the follow-up {what}')
 
     def _note(self, patients: Mask, what: str, remedy: str) -> Mask:
         concerned = np.asarray(patients & self.listed, dtype=np.bool_)

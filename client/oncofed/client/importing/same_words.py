@@ -1,7 +1,7 @@
 """When is a cell the word that a mapping names?
 
-Blanks about it and what cannot be seen mean nothing (`oncofed.cohort.letters`), and a whole number is its digits: 10.0 is
-10, and 10,0 where the source writes a decimal comma.
+Blanks about it and what cannot be seen mean nothing (`oncofed.cohort.letters`), and a whole number is its digits: 10.0
+is 10, and 10,0 where the source writes a decimal comma.
 Promise: true and false have no capitals, however they are stored: a spreadsheet shows TRUE, holds a truth, and writes
 `true` beside words.
 """

@@ -75,7 +75,11 @@ def refuse_nameless(names: pd.Series, genes: Collection[str], near: Near | None,
     faults = [
         Fault(where, what, remedy, int(rows.sum()))
         for rows, what, remedy in (
-            (others.map(is_of_several), "names several genes, one of them of the mapping", "Write a row for each gene."),
+            (
+                others.map(is_of_several),
+                "names several genes, one of them of the mapping",
+                "Write a row for each gene.",
+            ),
             (
                 others.map(lambda name: made_days and _DAY.fullmatch(name) is not None),
                 "holds a day, as a spreadsheet makes of a gene such as one of the mapping",

@@ -86,8 +86,16 @@ def test_of_an_identifier_letters_and_digits_count(one: str, other: str, near: b
 @pytest.mark.parametrize(
     ("cell", "word", "near"),
     [
-        *[("source:C341", "source:C34.1", True), ("source:19885", "source:1988-5", True), ("C341", "source:C341", False)],
-        *[("source:'CRP", "source:CRP", True), ("source:00123", "source:123", True), ("source:C341", "source:C34.1*", True)],
+        *[
+            ("source:C341", "source:C34.1", True),
+            ("source:19885", "source:1988-5", True),
+            ("C341", "source:C341", False),
+        ],
+        *[
+            ("source:'CRP", "source:CRP", True),
+            ("source:00123", "source:123", True),
+            ("source:C341", "source:C34.1*", True),
+        ],
         *[("source:53234", "source:5-32*", True), ("source:50697003", "source:5-*", False)],
     ],
 )

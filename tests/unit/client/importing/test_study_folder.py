@@ -428,7 +428,7 @@ def test_a_cell_of_several_genes_or_of_a_day_is_no_silent_0(folder: Path, gene: 
     path = folder / "data_mutations.txt"
     text = re.sub(f"(?m)^{gene}\t", f"{written}\t", path.read_text(), count=1)
     if gene == "TERT":
-        text = re.sub(f"(?m)^({written}\t.*)Missense_Mutation", r"\1 5\u2019Flank".replace(" ", ""), text)
+        text = re.sub(f"(?m)^({written}\t.*)Missense_Mutation", "\\g<1>5\u2019Flank", text)
     path.write_text(text)
     with pytest.raises(InvalidInput, match=words):
         imported(folder)
@@ -436,7 +436,7 @@ def test_a_cell_of_several_genes_or_of_a_day_is_no_silent_0(folder: Path, gene: 
 
 def test_a_day_among_genes_does_no_harm_where_none_of_the_mapping_is_like_one(folder: Path) -> None:
     path = folder / "data_mutations.txt"
-    gene, *variant = path.read_text().splitlines()[-1].split("\t")
+    _, *variant = path.read_text().splitlines()[-1].split("\t")
     path.write_text(path.read_text() + "\t".join(["9-Sep", *variant]) + "\n")
     assert_is(imported(folder).table.to_pandas(), FOLDER.truth)
 

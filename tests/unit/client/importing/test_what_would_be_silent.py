@@ -43,7 +43,10 @@ MARKER = 'codes = ["crp"]\nanalyte = "crp"'
         ({"focus": [{"reference": "#1"}], "contained": [{"resourceType": "RelatedPerson", "id": "1"}]}, False),
         *[({"focus": [{"reference": "#1"}], "contained": [{"resourceType": "Condition", "id": "1"}]}, True)],
         *[({"focus": [{"display": "donor"}]}, True), ({"focus": [{}]}, True)],
-        *[({"focus": [{"reference": f"{of_a}/_history/1"}]}, True) for of_a in ("Patient/a", "http://x/fhir/Patient/a")],
+        *[
+            ({"focus": [{"reference": f"{of_a}/_history/1"}]}, True)
+            for of_a in ("Patient/a", "http://x/fhir/Patient/a")
+        ],
         ({"focus": [{"reference": "urn:uuid:of-a"}]}, True),
         ({"focus": [{"reference": "urn:uuid:of-a-tumour"}]}, True),
         ({"focus": [{"identifier": {"system": "s", "value": "a stay"}}]}, True),
@@ -53,9 +56,7 @@ MARKER = 'codes = ["crp"]\nanalyte = "crp"'
         ({"modifierExtension": []}, True),
     ],
 )
-def test_a_finding_of_somebody_else_does_not_count(
-    content: Resource, counts: bool, tmp_path: Path
-) -> None:
+def test_a_finding_of_somebody_else_does_not_count(content: Resource, counts: bool, tmp_path: Path) -> None:
     later = crp(300, "a", "2020-01-10", ident="later") | content
     mother: Resource = {"resourceType": "RelatedPerson", "id": "m", "patient": {"reference": "Patient/a"}}
     a, tumour, *others = two_patients()
@@ -75,8 +76,7 @@ def test_a_finding_whose_meaning_may_be_turned_does_not_count(tmp_path: Path) ->
     assert cells(found)["a"]["crp"] == 7.5
     assert "1 have a modifier that may turn their meaning" in notes(found)
     found = of_resources(tmp_path, [*two_patients(), patient("c") | MODIFIED, diagnosis("c")])
-    assert "1 have a modifier that may turn their meaning" in notes(found)
-    assert "nor does anything of these patients" in notes(found)
+    assert "1 patients, with all that is theirs, have a modifier that may turn their meaning" in notes(found)
 
 
 @pytest.mark.parametrize("turned", [False, True])

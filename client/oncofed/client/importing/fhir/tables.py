@@ -259,21 +259,21 @@ class FhirFolder:
     def _notes_of(self, kinds: Sequence[str]) -> Iterator[str]:
         if self._other and kinds == ["Patient"]:
             yield f"{self._other:,} resources are of types that are not read"
-        if old := sum(self._old.get(kind, 0) for kind in kinds):
-            yield f"{old:,} are copies or older versions of others, and do not count"
-        if never := sum(self._never.get(kind, 0) for kind in kinds):
-            yield f"{never:,} were entered in error, cancelled, refuted or not done, or are of others (focus), and do not count"
-        if turned := sum(self._turned.get(kind, 0) for kind in kinds):
-            what = "have a modifier that may turn their meaning (modifierExtension), and do not count"
-            yield f"{turned:,} {what}{', nor does anything of these patients' * (kinds == ['Patient'])}"
+        theirs = "patients, with all that is theirs, " * (kinds == ["Patient"])
+        for of, what in (
+            (self._old, "are copies or older versions of others"),
+            (self._never, "were entered in error, cancelled, refuted or not done, or are of others (focus)"),
+            (self._turned, f"{theirs}have a modifier that may turn their meaning (modifierExtension)"),
+        ):
+            if count := sum(of.get(kind, 0) for kind in kinds):
+                yield f"{count:,} {what}, and do not count"
         for kind in kinds:
             yield from self.clock.notes(kind)
 
     def _rows_of(self, place: int, persons: Persons, source: Source, notes: list[str]) -> pd.DataFrame:
         table = self.tables[place]
         of_variants = source.part is Part.FHIR_VARIANTS
-        if of_variants:
-            refuse_modified(int(self.modified[table.resource].sum()), "variants", self.path.name)
+        refuse_modified(int(self.modified[table.resource].sum()) * of_variants, "variants", self.path.name)
         rows = np.flatnonzero((self.current if of_variants else self.current | self.modified)[table.resource])
         if VERIFICATION in table.names:
             told = pd.Series(table.texts(VERIFICATION), dtype=object)

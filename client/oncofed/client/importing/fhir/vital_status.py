@@ -13,8 +13,9 @@ from oncofed.client.importing.mapping import Source
 from oncofed.client.importing.mapping_choices import Without
 from oncofed.errors import Fault, InvalidInput
 
-
-MODIFIED_MEANS = "has a modifier that may turn its meaning (modifierExtension), where a patient without it has something"
+MODIFIED_MEANS = (
+    "has a modifier that may turn its meaning (modifierExtension), where a patient without it has something"
+)
 REMEDY_OF_MODIFIED = "Read what it says. Take it out where the meaning stays, and the resource where it does not."
 
 
