@@ -132,7 +132,7 @@ def read_source_table(
     modified = frame[MODIFIED].to_numpy() if MODIFIED in frame.columns else np.zeros_like(kept)
     uncoded = kept & ~modified & _without_code(frame, found, source, asked)
     no_row = (frame[UNCODED] == NO_ROW).to_numpy() if UNCODED in frame.columns else np.zeros_like(kept)
-    table = SourceTable(
+    without_rows = SourceTable(
         source=source,
         where=where,
         patient=patient,
@@ -148,7 +148,7 @@ def read_source_table(
 
     def with_rows(rows: Mask) -> SourceTable:
         columns = found if rows.all() else {name: each.only(np.flatnonzero(rows)) for name, each in found.items()}
-        return replace(table, columns=columns, identifiers=identifiers(columns[patient], missing))
+        return replace(without_rows, columns=columns, identifiers=identifiers(columns[patient], missing))
 
     turned = kept & modified & ~no_row
     return replace(with_rows(kept & ~modified & ~no_row), modified=with_rows(turned) if turned.any() else None)

@@ -9,8 +9,8 @@ Words    Capitals, blanks, accents, letters that look alike, and what stands bet
          and never 100, and 2,5 mg is not 25 mg. What may be a code (ICD-9's 162.9) or thousands (1.234) is no fraction.
 Identifiers   are no numbers: letters and digits alone count, without the zeros in front of each part.
 
-Law: near is symmetric, and nothing is near to itself. Texts that have something between their letters at other places
-are not near: patient 1-11 is not 11-1.
+Law: near is symmetric, and nothing is near to itself. Of two that are, one has marks where the other has, or fewer: OPS
+5-323.4 and 5-3234, but patient 1-11 is not 11-1.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ import math
 import re
 import unicodedata
 from collections.abc import Iterable
+from itertools import accumulate
 from typing import NamedTuple
 
 from oncofed.client.importing.mapping_choices import Near
@@ -36,24 +37,32 @@ _AT_END = re.compile(r"[\W_]+$")
 _BETWEEN = re.compile(r"(?<=[^\W_])[._/:,'\u2019\-\u2010-\u2015]+(?=[^\W_])")
 _POINT = "^"
 """Of a number, so that it is none of those between."""
-_FRACTION = re.compile(r"(?<![^\W_])(?<![.,])(?<!\b[a-z] )(\d+)[.,](\d+)(?![.,]?\d)", re.IGNORECASE)
-"""Not behind a letter: C34.1, C 34.1."""
+_FRACTION = re.compile(r"(?<![^\W_])(?<![.,])(?<!\b[a-z] )(?<![a-z][-_/])(\d+)[.,](\d+)(?![.,]?\d)", re.IGNORECASE)
+"""Not behind a letter: C34.1, C 34.1, C-34.1."""
 _CODE = re.compile(r"(?:\d-)?(?:\d{3}\.\w{1,3}|\d{3},(?!0+$)\w{1,3}|\d\d\.(?!0+$)\w{1,3})|(?P<range>\d-\d)")
 """Of ICD-9 (162.9, 32.4) and OPS (5-323.43), which are written without their mark, too."""
 _LONGEST = 6
 """Of codes whose digits alone are nearly theirs, of OPS (5-323.43) or ICD-9: longer numbers are of other catalogues."""
-_STORED = re.compile(r"(\d+)[.,](?!000$)0+")
+_STORED = re.compile(r"(\d+|\d{1,3}(?:[.,' ]\d{3})+)[.,](?!000$)0+")
 """A whole number as a program writes it that keeps fractions; 12.000 are thousands."""
 _ZEROS, _FRONT = re.compile(r"(?<!\d)0+(?=\d)"), re.compile(r"^0+(?=\d)")
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
 
 
 class _Form(NamedTuple):
-    """parted: with one mark for whatever stands between. whole: without. is_whole: whether nothing does."""
+    """parted: with one mark for whatever stands between. whole: without. marks: how many letters stand behind each."""
 
     parted: str
     whole: str
-    is_whole: bool
+    marks: frozenset[int]
+
+    def is_near(self, other: _Form) -> bool:
+        return self.whole == other.whole and (self.marks <= other.marks or other.marks <= self.marks)
+
+
+def _marks(parted: str) -> frozenset[int]:
+    behind = parted.split("-")[:0:-1]
+    return frozenset(accumulate(map(len, behind)))
 
 
 def _folded(text: str) -> str:
@@ -69,7 +78,7 @@ def _form_of_name(text: str) -> _Form:
     stored = _STORED.fullmatch(bare)
     folded = _folded(bare if stored is None else stored.group(1))
     parted, whole = _IN_NAMES.sub("-", folded), _IN_NAMES.sub("", folded)
-    return _Form(_ZEROS.sub("", parted), _ZEROS.sub("", whole), parted == whole)
+    return _Form(_ZEROS.sub("", parted), _ZEROS.sub("", whole), _marks(parted))
 
 
 def _form_of_word(text: str, *, begins: bool = False) -> _Form:
@@ -80,12 +89,12 @@ def _form_of_word(text: str, *, begins: bool = False) -> _Form:
     code = _CODE.fullmatch(bare)
     folded = _folded(bare if code is not None else _FRACTION.sub(lambda found: _number(found, begins=begins), bare))
     parted, whole = _BETWEEN.sub("-", folded), _BETWEEN.sub("", folded)
-    is_whole = parted == whole
+    marks = _marks(parted)
     if code is not None and code["range"]:
         whole = parted
     elif whole.isdecimal():  # a number of a catalogue, from which a spreadsheet takes them
         parted, whole = _FRONT.sub("", parted), _FRONT.sub("", whole)
-    return _Form(space + parted.replace(_POINT, "-"), space + whole, is_whole)
+    return _Form(space + parted.replace(_POINT, "-"), space + whole, marks)
 
 
 def _number(found: re.Match[str], *, begins: bool) -> str:
@@ -115,8 +124,7 @@ class Spellings:
     def near(self, text: str) -> set[str]:
         form = self._forms.get(text) or self._form(text)
         found = set(self._parted.get(form.parted, ()))
-        of_whole = self._whole.get(form.whole, set())
-        found |= of_whole if form.is_whole else {each for each in of_whole if self._forms[each].is_whole}
+        found |= {each for each in self._whole.get(form.whole, ()) if form.is_near(self._forms[each])}
         return found - {text}
 
     def near_beginning(self, begin: str) -> set[str]:
@@ -126,12 +134,12 @@ class Spellings:
         parted = f"{form.parted}-" if tail else form.parted
         digits = form.whole.removeprefix(OF_SOURCE)
         least, most = (1, _LONGEST) if digits.isdecimal() else (0, math.inf)
-        more = int(form.is_whole and "." not in tail)
+        more = int(not form.marks and "." not in tail)
 
         def goes_on(own: _Form) -> bool:
             length = len(own.whole) - len(form.whole) + len(digits)
             longer = most >= length >= len(digits) + more > least + more
-            return longer and (own.is_whole or form.is_whole) and own.whole.startswith(form.whole)
+            return longer and not (own.marks and form.marks) and own.whole.startswith(form.whole)
 
         return {text for text, own in self._forms.items() if own.parted.startswith(parted) or goes_on(own)}
 

@@ -47,6 +47,7 @@ def test_numbers_are_taken_by_their_value(cell: str, word: str) -> None:
     ("cell", "word"),
     [
         *[("10,0", "10"), ("10,00", "10"), ("1.234", "1234"), ("162,9", "162.9"), ("32.4", "324"), ("C 34.1", "C341")],
+        *[("5-323.4", "5-3234"), ("8-54.1", "8541"), ("TP-53.1", "TP-531"), ("C-34.1", "C34.1")],
         *[("Lenalidomid 2,50 mg", "Lenalidomid 2.5 mg"), ("Lenalidomid 10,0 mg", "Lenalidomid 10 mg")],
         *[("SI", "s\u00ed"), ("Harnsaeure", "Harns\u00e4ure"), ("LUNGENOEDEM", "Lungen\u00f6dem"), ("1'234", "1234")],
     ],
@@ -75,6 +76,8 @@ def test_a_whole_number_is_its_digits_as_its_source_writes_them() -> None:
         *[(f"A2{mark}", "A2", True) for mark in "-+>.!"],
         *[("1.234", "1234", True), ("5678,0", "5678", True), ("12.345", "12345", True), ("1'234", "1234", True)],
         *[("12,0", "120", False), ("12,0", "12", True), ("1-11", "11-1", False), ("A/007", "A-7", True)],
+        *[("1.234,00", "1234", True), ("1,234.0", "12340", False), ("A-1-2", "A-12", True), ("A-1-2", "A1-2", True)],
+        *[("A-12", "A1-2", False), ("1-1-1", "11-1", True), ("12-1-1", "1-211", False)],
         ("1,5", "15", True),  # whose else?
     ],
 )
