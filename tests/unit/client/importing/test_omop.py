@@ -762,6 +762,17 @@ def test_a_death_of_nobody_in_person_is_refused_unless_the_mapping_leaves_others
     assert found.report.outcomes[0].events == 1
 
 
+@pytest.mark.parametrize("said", ["", 'of_nobody = "leave_out"'])
+def test_a_death_of_nearly_a_person_is_asked(said: str, tmp_path: Path) -> None:
+    """Beside `of_nobody` that person would be alive."""
+    near, some = "080472,2021-03-01\n", "80471,19001,2020-02-10,Keytruda\n"
+    with pytest.raises(InvalidInput, match=r"would be a person but for .*\(1 row\).*near_identifiers"):
+        imported(of_three(tmp_path / "asked", some, death=near, persons=said))
+    alike = f'{said}\nnear_identifiers = "alike"'
+    found = imported(of_three(tmp_path / "alike", some, death=near, persons=alike))
+    assert found.report.outcomes[0].events == 2
+
+
 def test_the_tables_that_are_read_are_of_the_model() -> None:
     for table in OMOP:
         assert table.value in COLUMNS or table.value in ("procedure_occurrence", "observation")
