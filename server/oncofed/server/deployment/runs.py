@@ -62,9 +62,7 @@ def take_in(folder: CoordinatorFolder, content: bytes) -> StudyDocument:
     faults = [fault for fault in found if fault is not None]
     if not document.plan.members:
         faults.append(Fault("plan", "names no hospital", "Sign it with `oncofed study sign`."))
-    if document.plan.bundle_sha256 != bundle_hash(build_bundle()):
-        what = "was signed with another version of oncofed than this one"
-        faults.append(Fault("plan", what, "Sign it again, or install the version it was signed with."))
+    faults += _faults_of_version(document.plan)
     if faults:
         raise InvalidInput(faults)
     study = folder.study(document.plan.hash)
@@ -78,7 +76,7 @@ def take_in(folder: CoordinatorFolder, content: bytes) -> StudyDocument:
 def begin(folder: CoordinatorFolder, control: Control, plan_hash: str) -> int:
     """Start or go on with a study; the run's id."""
     running = current_run(folder, control, plan_hash)
-    _refuse_unless_members(folder, plan_hash)
+    _refuse_what_has_changed(folder, plan_hash)
     if is_at_work(folder.study(plan_hash)):
         raise FederationFailure("this study is running already. Follow it with `oncofed coordinator status`.")
     if running is not None and not running[1].finished:
@@ -89,15 +87,24 @@ def begin(folder: CoordinatorFolder, control: Control, plan_hash: str) -> int:
     return run_id
 
 
-def _refuse_unless_members(folder: CoordinatorFolder, plan_hash: str) -> None:
+def _refuse_what_has_changed(folder: CoordinatorFolder, plan_hash: str) -> None:
     """By name, before anything is started; the run looks again."""
     hospitals, plan = look_at(folder), _kept_plan(folder, plan_hash)
     faults = [fault for member in plan.members if (fault := member_fault(member, hospitals)) is not None]
     if plan.coordinator_public_key != coordinator_public_key(folder).hex():
         what = "is signed with a key that was replaced (oncofed coordinator change)"
         faults.append(Fault("plan", what, "Sign the study again: oncofed study sign"))
+    faults += _faults_of_version(plan)
     if faults:
         raise InvalidInput(faults)
+
+
+def _faults_of_version(plan: StudyPlan) -> list[Fault]:
+    """Hospitals run the version that they agreed to; a coordinator that was updated meanwhile has another."""
+    if plan.bundle_sha256 == bundle_hash(build_bundle()):
+        return []
+    what = "was signed with another version of oncofed than this one"
+    return [Fault("plan", what, "Sign it again, or install the version it was signed with.")]
 
 
 def studies_at_work(folder: CoordinatorFolder, site: str) -> tuple[str, ...]:

@@ -17,10 +17,12 @@ from flwr.serverapp import Grid
 from tests.end_to_end.flower_processes import enrol, new_coordinator, new_node, signed_plan
 
 from oncofed.errors import FederationFailure, InvalidInput, SignatureInvalid
+from oncofed.protocol.bundle import build_bundle
 from oncofed.protocol.plan import Member, StudyPlan
 from oncofed.protocol.signing import new_signing_key, public_key_of
 from oncofed.protocol.study_document import document_bytes, read_document, signed_document
 from oncofed.secret_files import read_secret
+from oncofed.server.deployment import runs
 from oncofed.server.deployment.at_work import at_work
 from oncofed.server.deployment.coordinator_commands import coordinator
 from oncofed.server.deployment.folder import CoordinatorFolder
@@ -151,6 +153,18 @@ def test_every_reason_against_a_plan_is_told_at_once_and_nothing_is_kept(signed:
     assert "Kiel is not enrolled " in told
     assert "another version of oncofed" in told
     assert known_studies(signed.folder) == before
+
+
+def test_a_study_of_another_version_is_neither_begun_nor_resumed(
+    signed: Signed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = FakeControl()
+    monkeypatch.setattr(runs, "build_bundle", lambda: build_bundle(version="99.0.0"))
+    with pytest.raises(InvalidInput, match="another version of oncofed"):
+        begin(signed.folder, control_of(fake), signed.plan.hash)
+    assert (fake.started, fake.registered) == ([], [])
+    monkeypatch.undo()
+    assert begin(signed.folder, control_of(fake), signed.plan.hash) == STARTED, "the version it was signed with"
 
 
 def test_a_study_is_found_by_the_beginning_of_its_hash(signed: Signed) -> None:
