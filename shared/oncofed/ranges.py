@@ -282,16 +282,25 @@ _TABLE: tuple[tuple[str, Range], ...] = (
     ("PanelRequest.rounds", _whole(1, 10_000, 20, 300)),
     ("PanelRequest.share", Range(0.01, 0.99, 0.2, 0.8)),
     ("EvaluationSpec.bootstrap_resamples", _whole(20, 100_000, 20, 10_000)),
-    ("TargetTrialSection.horizon", Range(1e-3, 50_000, 0.1, 20_000)),
-    ("TargetTrialSection.landmark", _TIME),
+    ("TargetTrial.horizon, TargetTrialSection.horizon", Range(1e-3, 50_000, 0.1, 20_000)),
+    ("TargetTrial.landmark, TargetTrialSection.landmark", _TIME),
     ("TargetTrialSection.budget_share", Range(0.05, 0.95, 0.3, 0.9)),
     ("TargetTrialSection.rounds", _whole(1, 1_000, 20, 200)),
-    ("TargetTrialSection.outcomes (count)", _whole(1, 16, 1, 4)),
-    ("TargetTrialSection.adjust_for (count)", _whole(1, 100, 1, 40)),
-    ("TargetTrialSection.required (count)", _whole(0, 100, 0, 20)),
-    ("TargetTrialSection.modifiers (count)", _whole(0, 2, 0, 2)),
-    ("TargetTrialSection.eligible (count), BenchmarkSection.eligible (count)", _whole(0, 50, 0, 10)),
-    ("BenchmarkSection.difference, BenchmarkSection.low, BenchmarkSection.high", Range(-1, 1, -0.5, 0.5)),
+    ("TargetTrial.options (count)", _whole(2, 2, 2, 2)),
+    ("TargetTrial.outcomes (count), TargetTrialSection.outcomes (count)", _whole(1, 16, 1, 4)),
+    ("TargetTrial.adjust_for (count), TargetTrialSection.adjust_for (count)", _whole(1, 100, 1, 40)),
+    ("TargetTrial.required (count), TargetTrialSection.required (count)", _whole(0, 100, 0, 20)),
+    ("TargetTrial.modifiers (count), TargetTrialSection.modifiers (count)", _whole(0, 2, 0, 2)),
+    (
+        "TargetTrial.eligible (count), TargetTrialSection.eligible (count), "
+        "Benchmark.eligible (count), BenchmarkSection.eligible (count)",
+        _whole(0, 50, 0, 10),
+    ),
+    (
+        "Benchmark.difference, BenchmarkSection.difference, Benchmark.low, BenchmarkSection.low, "
+        "Benchmark.high, BenchmarkSection.high",
+        Range(-1, 1, -0.5, 0.5),
+    ),
 )
 
 RANGES: Mapping[str, Range] = {name: span for names, span in _TABLE for name in names.split(", ")}

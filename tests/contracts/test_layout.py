@@ -45,7 +45,6 @@ def test_no_guard_of_a_hospital_computes_other_sums_than_those_of_its_plan_and_p
     assert computing == {
         "client/oncofed/client/guard/guard.py",
         "simulations/oncofed/simulations/lab/other_network.py",
-        "simulations/oncofed/simulations/options/compared.py",
         "simulations/oncofed/simulations/robustness/poisoned_guards.py",
         "simulations/oncofed/simulations/sums_together.py",
     }

@@ -120,14 +120,11 @@ class Hospital:
     before_guard: RecordingProxy
     before_supernode: RecordingProxy
     patients: pd.DataFrame
+    planted: Planted
 
     @property
     def table(self) -> Path:
         return self.folder.root / "patients.csv"
-
-    @property
-    def planted(self) -> Planted:
-        return planted(self.patients)
 
     def left_guard(self) -> list[bytes]:
         """What the guard's side of the socket sent."""
@@ -273,15 +270,21 @@ def cli(*arguments: str) -> str:
 
 
 @contextmanager
-def installed(*, sites: tuple[str, ...] = SITES) -> Iterator[Installed]:
-    """Enrolled, with policies and patients, and nothing started yet; whatever is started ends with the block."""
+def installed(
+    *, sites: tuple[str, ...] = SITES, tables: Mapping[str, tuple[pd.DataFrame, Planted]] | None = None
+) -> Iterator[Installed]:
+    """Enrolled, with policies and patients, and nothing started yet; whatever is started ends with the block.
+
+    tables  other patients than `installed_node`'s, by hospital, and what of them must not leave.
+    """
+    tables = tables or {site: _usual_table(site) for site in sites}
     with TemporaryDirectory(prefix="oncofed-") as name, ExitStack() as proxies:  # short enough for sockets
         root = Path(name)
         coordinator = new_coordinator(root / "coordinator")
         log = root / "logs"
         log.mkdir()
         processes = Processes(log)
-        hospitals = {site: _hospital(root, site, proxies) for site in sites}
+        hospitals = {site: _hospital(root, site, proxies, *tables[site]) for site in sites}
         for hospital in hospitals.values():
             enrol(coordinator, hospital.folder)
         nodes = {site: hospital.folder for site, hospital in hospitals.items()}
@@ -292,10 +295,14 @@ def installed(*, sites: tuple[str, ...] = SITES) -> Iterator[Installed]:
             processes.end()
 
 
-def _hospital(root: Path, site: str, proxies: ExitStack) -> Hospital:
-    folder, view = NodeFolder(root / site), NodeFolder(root / f"{site}-relay")
+def _usual_table(site: str) -> tuple[pd.DataFrame, Planted]:
     number = SITES.index(site)
     patients = table(PATIENTS[site], prefix=f"MRN-{4711 + number}", seed=number)
+    return patients, planted(patients)
+
+
+def _hospital(root: Path, site: str, proxies: ExitStack, patients: pd.DataFrame, secrets: Planted) -> Hospital:
+    folder, view = NodeFolder(root / site), NodeFolder(root / f"{site}-relay")
     create(folder, SiteSettings(site, f"127.0.0.1:{free_port()}", None))
     patients.to_csv(folder.root / "patients.csv", index=False)
     folder.policy.write_text(POLICY.format(source=SOURCE, table=folder.root / "patients.csv"))
@@ -306,5 +313,5 @@ def _hospital(root: Path, site: str, proxies: ExitStack) -> Hospital:
     before_guard = RecordingProxy(listen=view.socket, forward=folder.socket)
     before_supernode = RecordingProxy(listen=("127.0.0.1", port), forward=("127.0.0.1", read_site(folder).runtime_port))
     return Hospital(
-        folder, view, proxies.enter_context(before_guard), proxies.enter_context(before_supernode), patients
+        folder, view, proxies.enter_context(before_guard), proxies.enter_context(before_supernode), patients, secrets
     )

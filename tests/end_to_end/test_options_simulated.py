@@ -12,12 +12,12 @@ from pathlib import Path
 import pytest
 from tests.options_asked import ASKED, STUDY
 
-from oncofed.simulations.options.release import Options
 from oncofed.simulations.run import run_study
 from oncofed.simulations.study import read_study
 from oncofed.simulations.synthetic.treated import Twist, generate_treated
 from oncofed.simulations.synthetic.treated_files import write_treated
 from oncofed.treatment.refusals import Reason
+from oncofed.treatment.release import Options
 
 
 def released(folder: Path, *overrides: str, patients: int, hospitals: int, twists: tuple[Twist, ...] = ()) -> Options:

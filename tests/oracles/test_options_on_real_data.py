@@ -16,10 +16,11 @@ from lifelines import KaplanMeierFitter
 from lifelines.datasets import load_gbsg2
 from numpy.typing import NDArray
 
-from oncofed.simulations.options.heads import Heads, fitted, observed
+from oncofed.simulations.options.fitting import fitted, observed
 from oncofed.survival.grid import TimeGrid
 from oncofed.treatment.balance import balance_rows, imbalances
 from oncofed.treatment.estimate import Comparison, compare
+from oncofed.treatment.heads import Heads
 from oncofed.treatment.rows import rows
 
 FloatArray = NDArray[np.float64]

@@ -21,10 +21,9 @@ from oncofed.privacy.ledger import Budget, Charge, MemoryLedger
 from oncofed.privacy.policy import calibrated_together, releases_of
 from oncofed.protocol.plan import PrivacyMode, PrivacySpec, SharedNoise, StudyPlan, TrainingSpec
 from oncofed.simulations.federation import plan_of
-from oncofed.simulations.options.compared import options_plan
-from oncofed.simulations.options.question import Question
 from oncofed.simulations.study import read_study
 from oncofed.simulations.synthetic.treated import treated_schema
+from oncofed.study.options_plan import options_plan_from
 
 DELTA = 1e-6
 
@@ -102,10 +101,11 @@ def test_a_prognosis_and_a_comparison_of_options_stay_within_the_epsilon_of_thei
     study = read_study(tmp_path / "study.toml", overrides=[f"privacy.scale_bits={bits}", "held_out.horizon=24"])
     schema, roster = treated_schema(), ("a", "b", "c")
     assert study.target_trial is not None
-    question = Question(study.target_trial, schema, roster)
     plans = (
         plan_of(study, schema, roster=roster, patients=320),
-        options_plan(question, study.settings, study=study.name, quorum=None, seed=1),
+        options_plan_from(
+            study.target_trial, study.settings, schema, study=study.name, roster=roster, quorum=None, seed=1
+        ),
     )
     # Rounding to whole steps moves each number by one at most: a patient of length 2^bits by sqrt(numbers) more.
     # Two hospitals of three add noise that the server does not know, each of a whole number of steps.

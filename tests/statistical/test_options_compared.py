@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
-from oncofed.simulations.options.heads import ROUNDS, Heads, bounded_sum, fitted, observed, privately_trained
+from oncofed.simulations.options.fitting import ROUNDS, bounded_sum, fitted, observed, privately_trained
 from oncofed.simulations.synthetic.treated import Twist, draw_treated
 from oncofed.simulations.treatment_study.measuring import (
     AT_ONE_HOSPITAL,
@@ -25,6 +25,7 @@ from oncofed.simulations.treatment_study.measuring import (
     wrong_hazards,
     wrong_propensity,
 )
+from oncofed.treatment.heads import Heads
 
 NOISES = {privacy.name: (trained_with(privacy), privacy) for privacy in (NO_NOISE, DISTRIBUTED, LOCAL)}
 MODELS = {

@@ -18,6 +18,7 @@ from oncofed.privacy.ledger import Budget
 from oncofed.privacy.releases import release_of_round, release_of_summary, round_release, summary_release
 from oncofed.protocol.calibration_layout import has_room_for_calibration
 from oncofed.protocol.cards import card_of
+from oncofed.protocol.options_layout import form_faults
 from oncofed.protocol.plan import Bounding, PrivacyMode, PrivacySpec, StudyPlan, TrainingMode, TrainingSpec
 from oncofed.protocol.summary_spec import SummaryKind, SummarySpec
 from oncofed.ranges import outside, told
@@ -211,7 +212,9 @@ class SitePolicy:
             reasons.append("its hash is not among the allowed plans")
         if self.largest_parameters is not None and not plan.model.parameters <= self.largest_parameters:
             reasons.append(f"its model has {plan.model.parameters} parameters, above {self.largest_parameters}")
-        if not self.show_treatment_comparison and any(each.kind is SummaryKind.OPTIONS for each in plan.summaries):
+        reasons += [f"it {fault}" for fault in form_faults(plan)]
+        compares = plan.target_trial is not None or any(each.kind is SummaryKind.OPTIONS for each in plan.summaries)
+        if compares and not self.show_treatment_comparison:
             reasons.append("it compares two treatment options, and show_treatment_comparison is not set")
         for summary in plan.summaries:
             if self.largest_parameters is not None and not summary.cells <= self.largest_parameters:

@@ -20,6 +20,7 @@ from oncofed.survival.comparators import Comparator
 from oncofed.survival.grid import TimeGrid
 from oncofed.survival.layers import Layer
 from oncofed.survival.time_shapes import TimeShapes
+from oncofed.treatment.target_trial import TargetTrial
 
 
 class TrainingMode(StrEnum):
@@ -313,6 +314,8 @@ class StudyPlan:
 
     validates               only of a plan without rounds: the model that its summaries measure, on hospitals that did
                             not train it. Its weights are in each question, and a guard takes no others.
+    target_trial            only of a plan that compares two treatment options: its rounds train models of option, death
+                            and loss in place of a prognosis, and its one summary is of kind `options`.
     """
 
     study: str
@@ -335,6 +338,7 @@ class StudyPlan:
     answer_seconds: float = 0.5
     summary_answer_seconds: float = 10.0
     validates: ReleasedModel | None = field(default=None, metadata=ABSENT_WHERE_EMPTY)
+    target_trial: TargetTrial | None = field(default=None, metadata=ABSENT_WHERE_EMPTY)
 
     @property
     def content(self) -> dict[str, Any]:
@@ -368,6 +372,11 @@ class StudyPlan:
     def trains(self) -> bool:
         """Whether there is a round at all; a plan without one consists of its summaries, and no model comes of it."""
         return self.training.rounds > 0
+
+    @property
+    def makes_model(self) -> bool:
+        """Whether its rounds make a prognosis, which is signed and given to the hospitals."""
+        return self.trains and self.target_trial is None
 
     @property
     def measures_everybody(self) -> bool:

@@ -19,6 +19,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.answer_times import time_faults
+from oncofed.protocol.options_layout import form_faults
 from oncofed.protocol.plan import ABSENT_WHERE_EMPTY, StudyPlan
 from oncofed.protocol.summary_spec import HELD_OUT_KINDS, SummaryKind
 from oncofed.ranges import RANGES, told
@@ -61,6 +62,7 @@ def _contradictions(plan: StudyPlan, where: str) -> list[Fault]:
     if not 0 <= plan.held_out_fraction < 1:
         found.append(Fault(f"{where}.held_out_fraction", "does not lie in [0, 1)", _REMEDY))
     found += [Fault(f"{where}.{name}", what, _REMEDY) for name, what in time_faults(plan)]
+    found += [Fault(f"{where}.target_trial", what, _REMEDY) for what in form_faults(plan)]
     found += [Fault(f"{where}.model", f"is none: {what}", _REMEDY) for what in _model_faults(plan)]
     names = [summary.name for summary in plan.summaries]
     if len(set(names)) < len(names):

@@ -22,6 +22,7 @@ from oncofed.protocol.comparator_words import comparator_words, untold_words
 from oncofed.protocol.plan import Bounding, StudyPlan, TrainingMode
 from oncofed.protocol.summary_spec import SummaryKind, SummarySpec
 from oncofed.ranges import unusual
+from oncofed.treatment.trial_words import declared_words, question_words
 
 _WIDTH = 100
 _FILLER = "\ue000"
@@ -80,7 +81,7 @@ def plan_in_words(
     ]
     paragraphs += _unusual(plan, schema)
     told = (
-        "and in which rounds it answered; whatever the final model says of cancer patients in general"
+        f"and in which rounds it answered; whatever {_TOLD_BY_ROUNDS[plan.makes_model]} in general"
         if plan.trains
         else f"and that it answered; {_TOLD_WITHOUT_ROUNDS[plan.validates is not None]}"
     )
@@ -93,6 +94,10 @@ def plan_in_words(
     return "\n\n".join(_filled(paragraph, min(_WIDTH, columns)) for paragraph in paragraphs)
 
 
+_TOLD_BY_ROUNDS = {
+    True: "the final model says of cancer patients",
+    False: "the comparison says of patients who could have got either option",
+}
 _TOLD_WITHOUT_ROUNDS = {
     True: "how well the model does on the patients of all hospitals together, and, where each hospital's noise is its "
     "own, on yours",
@@ -114,12 +119,19 @@ def _purpose(plan: StudyPlan, schema: StudySchema) -> Iterator[str]:
     endpoints = ", ".join(plan.model.endpoints).replace("_", " ")
     listed = ", ".join(f"{count} {name}" for name, count in _counted(schema).items())
     markers = f"{len(schema.markers)} markers ({listed})"
+    if plan.target_trial is not None:
+        yield (
+            f"STUDY {plan.study}: to compare two treatment options, for groups of patients and never for one. "
+            f"{question_words(plan.target_trial, schema.grid.unit)} {declared_words(plan.target_trial)} Nobody draws "
+            "lots: your hospital's policy must say show_treatment_comparison = true."
+        )
     purpose = "to count, before a study and without training anything, who is there for"
     if plan.trains:
         purpose = "to predict"
     elif plan.validates is not None:
         purpose = "to measure, in hospitals that did not train it, a model that predicts"
-    yield f"STUDY {plan.study}: {purpose} {endpoints} of cancer patients from {markers}."
+    if plan.target_trial is None:
+        yield f"STUDY {plan.study}: {purpose} {endpoints} of cancer patients from {markers}."
     counts = "A round counts" if plan.trains else "It is done"
     yield (
         f"WHO: {len(plan.roster)} hospitals ({', '.join(plan.roster)}). {counts} when {plan.quorum} of them answer. "
@@ -159,6 +171,11 @@ def _what_leaves(plan: StudyPlan, schema: StudySchema, parameters: int) -> Itera
         if plan.training.mode is TrainingMode.FULL_BATCH
         else f"the model after some steps of training on your patients{but}"
     )
+    if plan.target_trial is not None:
+        made = (
+            "the sum over all your patients who are compared of how each would change models of which option is "
+            "chosen, of death and of being lost, which are handed to nobody"
+        )
     noised = release_of_round(plan).noise_words + _stopped_words(plan)
     yield (
         f"WHAT LEAVES: in each of {plan.training.rounds} rounds one list of {parameters:,} numbers: {made}"

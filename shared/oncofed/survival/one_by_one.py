@@ -32,6 +32,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from oncofed.survival.network import BaselineHazard, EntityShapes, PrognosisNetwork
@@ -243,6 +244,19 @@ def exponential(numbers: Tensor) -> Tensor:
     """exp to 2 units in the last place, up to exp(700); can be differentiated."""
     found: Tensor = _Exponential.apply(numbers)  # type: ignore[no-untyped-call]  # torch's apply has no types
     return found
+
+
+def exponentials(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """`exponential` of numpy's numbers."""
+    return np.asarray(_exp(torch.as_tensor(np.ascontiguousarray(numbers, dtype=np.float64))).numpy())
+
+
+def totals(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(..., terms) -> (...): `row_sums` of numpy's numbers; 0 of no terms."""
+    if not numbers.shape[-1]:
+        return np.zeros(numbers.shape[:-1])
+    rows = torch.as_tensor(np.ascontiguousarray(numbers, dtype=np.float64)).reshape(-1, numbers.shape[-1])
+    return np.asarray(row_sums(rows).numpy().reshape(numbers.shape[:-1]))
 
 
 _LOG_2_HIGH, _LOG_2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10

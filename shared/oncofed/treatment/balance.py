@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from oncofed.survival.one_by_one import totals
 from oncofed.treatment.estimate import Figure
 
 FloatArray = NDArray[np.float64]
@@ -33,7 +34,7 @@ def balance_rows(propensity: FloatArray, second: NDArray[np.bool_], confounders:
     overlap = propensity * (1 - propensity)
     weight = np.where(second, 1 - propensity, -propensity)
     largest = np.maximum(propensity, 1 - propensity)
-    longest = np.sqrt(overlap**2 + largest**2 * np.square(confounders).sum(axis=1))
+    longest = np.sqrt(overlap**2 + largest**2 * totals(np.square(confounders)))
     found: FloatArray = np.concatenate([overlap[:, None], weight[:, None] * confounders], axis=1)
     found /= np.maximum(longest, USUAL_LENGTH)[:, None]
     return found

@@ -25,6 +25,8 @@ place of LARGEST_WEIGHT. That moves the population to which the answer belongs a
 biases nothing, because it does not look at the outcome; to cut rows would. G does not fall below SMALLEST_UNCENSORED:
 there its hazard is 0 (again of x and time alone, so that xi keeps its mean of 0 wherever S is right).
 
+Rows are computed as `survival.one_by_one` says, so that each is the same bits whoever else is there.
+
 A row is (counts of each option, v, products of v's parts), scaled so that its length is at most 1: the products, whose
 sum gives the standard errors, are at most as long as |v|^2.
 
@@ -36,10 +38,13 @@ Sources: Li, Morgan and Zaslavsky, JASA 113 (2018), the weights; Bai, Tsiatis, L
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+
+from oncofed.survival.one_by_one import exponentials, totals
 
 FloatArray = NDArray[np.float64]
 
@@ -165,56 +170,65 @@ class _Course:
         before = np.cumsum(censoring, axis=1) - censoring
         allowed = np.clip(-np.log(SMALLEST_UNCENSORED) - before, 0.0, None)
         censoring = np.minimum(censoring, allowed)
-        free = np.exp(-(np.cumsum(censoring, axis=1) - censoring))
+        free = exponentials(-(np.cumsum(censoring, axis=1) - censoring))
         to_come = np.cumsum(hazard[:, ::-1], axis=1)[:, ::-1]
         left = np.zeros_like(hazard)
         after = np.zeros(len(hazard))
         for interval in reversed(range(hazard.shape[1])):
             left[:, interval] = after
             of_it = hazard[:, interval]
-            after = width[interval] * _mean_growth(-of_it) + np.exp(-of_it) * after
+            after = width[interval] * _mean_growth(-of_it) + exponentials(-of_it) * after
         return _Course(
-            hazard, censoring, np.exp(-to_come) / free, free, left, width, np.exp(-to_come[:, 0]), np.asarray(after)
+            hazard,
+            censoring,
+            exponentials(-to_come) / free,
+            free,
+            left,
+            width,
+            exponentials(-to_come[:, 0]),
+            np.asarray(after),
         )
 
     def of_survival(self, events: FloatArray, at_risk: FloatArray) -> FloatArray:
         """(patients,): xi."""
         both = (self.hazard + self.censoring) * at_risk
-        found: FloatArray = (self.begin * (self.hazard * at_risk * _mean_growth(both) - events * np.exp(both))).sum(
-            axis=1
-        )
-        return found
+        return totals(self.begin * (self.hazard * at_risk * _mean_growth(both) - events * exponentials(both)))
 
     def of_mean_time(self, events: FloatArray, at_risk: FloatArray) -> FloatArray:
         """(patients,): the same of the mean time."""
         later = self.hazard * (1 - at_risk)
-        if_event = self.width * (1 - at_risk) * _mean_growth(-later) + np.exp(-later) * self.left
-        happened = events * if_event * np.exp(self.censoring * at_risk)
-        found: FloatArray = ((self._mean_time_foretold(at_risk) - happened) / self.free).sum(axis=1)
-        return found
+        if_event = self.width * (1 - at_risk) * _mean_growth(-later) + exponentials(-later) * self.left
+        happened = events * if_event * exponentials(self.censoring * at_risk)
+        return totals((self._mean_time_foretold(at_risk) - happened) / self.free)
 
     def _mean_time_foretold(self, at_risk: FloatArray) -> FloatArray:
         """Integral of R / G dLambda over what was spent at risk of each interval, times G where it begins."""
         whole = self.width * at_risk * _mean_growth(self.censoring * at_risk)
         grown = at_risk * _mean_growth((self.hazard + self.censoring) * at_risk)
-        return np.asarray(whole + (self.hazard * self.left - self.width) * np.exp(-self.hazard) * grown)
+        return np.asarray(whole + (self.hazard * self.left - self.width) * exponentials(-self.hazard) * grown)
 
     def limits_of_survival(self) -> tuple[FloatArray, FloatArray]:
         """xi of who dies at the horizon, and of who lives."""
         lives = self.of_survival(np.zeros_like(self.hazard), np.ones_like(self.hazard))
-        at_horizon = self.free[:, -1] * np.exp(-self.censoring[:, -1])
+        at_horizon = self.free[:, -1] * exponentials(-self.censoring[:, -1])
         return lives - 1 / at_horizon, lives
 
     def limits_of_mean_time(self) -> tuple[FloatArray, FloatArray]:
         """R is largest where an interval begins or ends: within, it solves a linear equation, so it is monotone."""
         everybody = np.ones_like(self.hazard)
         begins = np.concatenate([self.mean_time[:, None], self.left[:, :-1]], axis=1)
-        largest = np.maximum(begins, self.left) / (self.free * np.exp(-self.censoring))
+        largest = np.maximum(begins, self.left) / (self.free * exponentials(-self.censoring))
         return -largest.max(axis=1), self.of_mean_time(np.zeros_like(self.hazard), everybody)
 
 
+_GROWTH = tuple(1 / math.factorial(degree + 1) for degree in range(13, -1, -1))
+
+
 def _mean_growth(rate: FloatArray) -> FloatArray:
-    """Mean of exp(rate * s) for s from 0 to 1, to 1e-9 of it: (exp(rate) - 1) / rate, and 1 where the rate is 0."""
-    apart = np.where(np.abs(rate) < 1e-9, 1e-9, rate)
-    found: FloatArray = np.expm1(apart) / apart
-    return found
+    """Mean of exp(rate * s) for s from 0 to 1: (exp(rate) - 1) / rate, or its series where that would cancel."""
+    near = np.abs(rate) < 0.5
+    small, apart = np.where(near, rate, 0.0), np.where(near, 1.0, rate)
+    series = np.full_like(small, _GROWTH[0])
+    for coefficient in _GROWTH[1:]:
+        series = series * small + coefficient
+    return np.where(near, series, (exponentials(apart) - 1) / apart)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from oncofed.cohort.schema import Kind, StudySchema
 from oncofed.errors import Fault, InvalidInput
+from oncofed.treatment.conditions import REMEDY, Condition
 
 MOST_MODIFIERS = 2
 """Each doubles the groups, and with them the noise of what is told of all together."""
@@ -30,12 +31,14 @@ class Benchmark:
 
     difference  in survival at the horizon, second option less first, with its 95 % limits.
     source      where it is published.
+    eligible    whom it would have taken, beside those who are compared: conditions as in `TargetTrial`.
     """
 
     difference: float
     low: float
     high: float
     source: str
+    eligible: tuple[str, ...] = ()
 
     @property
     def is_sound(self) -> bool:
@@ -52,10 +55,12 @@ class TargetTrial:
     adjust_for   markers that are known at time zero. required: of these, without which no answer is to be believed.
     modifiers    binary markers by which the effect is told apart; they are adjusted for, too.
     negative_outcome  an endpoint that neither option can change, or None.
+    time_zero    from when on patients are followed, for people. eligible: who is compared, conditions that all hold.
+    landmark     a bound of the schema's grid before the horizon: who has died or left by then is in neither option.
     """
 
     treatment: str
-    options: tuple[str, str]
+    options: tuple[str, ...]
     outcomes: tuple[str, ...]
     horizon: float
     adjust_for: tuple[str, ...]
@@ -63,6 +68,15 @@ class TargetTrial:
     modifiers: tuple[str, ...] = ()
     negative_outcome: str | None = None
     benchmark: Benchmark | None = None
+    time_zero: str = "time zero"
+    eligible: tuple[str, ...] = ()
+    landmark: float = 0.0
+
+    @property
+    def causes(self) -> tuple[str, ...]:
+        """Endpoints of the schema that end somebody's follow-up: the outcomes, and the negative one."""
+        negative = () if self.negative_outcome is None else (self.negative_outcome,)
+        return (*self.outcomes, *(name for name in negative if name not in self.outcomes))
 
     @property
     def groups(self) -> tuple[tuple[bool, ...], ...]:
@@ -78,7 +92,7 @@ class TargetTrial:
 
     def refuse_unless_it_fits(self, schema: StudySchema) -> None:
         """Raises InvalidInput with every fault."""
-        found = [*self._unknown_names(schema), *self._unsound_choices(schema)]
+        found = [*self._unknown_names(schema), *self._unsound_choices(schema), *self._unsound_conditions(schema)]
         if found:
             raise InvalidInput([Fault(f"[target_trial], {field}", what, remedy) for field, what, remedy in found])
 
@@ -98,6 +112,21 @@ class TargetTrial:
                 if name not in endpoints:
                     yield field, f'"{name}" is no endpoint of the schema', "Name one of the schema's endpoints."
 
+    def _unsound_conditions(self, schema: StudySchema) -> Iterator[tuple[str, str, str]]:
+        if self.landmark not in schema.grid.bounds or not self.landmark < self.horizon:
+            remedy = "Choose one of [time] interval_bounds, such as 0."
+            yield "landmark", "is no bound of the schema's intervals before the horizon", remedy
+        kinds = {marker.name: marker.kind for marker in schema.markers}
+        of_trial = () if self.benchmark is None else self.benchmark.eligible
+        for field, texts in (("eligible", self.eligible), ("benchmark, eligible", of_trial)):
+            for text in texts:
+                condition = Condition.of(text)
+                if condition is None:
+                    yield field, "holds a text that is no condition", REMEDY
+                elif kinds.get(condition.marker, Kind.CATEGORICAL) is Kind.CATEGORICAL:
+                    what = f'"{condition.marker}" is no marker of the schema that has numbers'
+                    yield field, what, "Name one that is a number, ordinal or binary."
+
     def _unsound_choices(self, schema: StudySchema) -> Iterator[tuple[str, str, str]]:
         if self.treatment in {*self.adjust_for, *self.modifiers}:
             yield "adjust_for", "names the treatment itself", "Leave it out: the options are what is compared."
@@ -113,7 +142,7 @@ class TargetTrial:
             yield "horizon", "is no bound of the schema's intervals", "Choose one of [time] interval_bounds."
         if len(self.modifiers) > MOST_MODIFIERS or len(set(self.modifiers)) < len(self.modifiers):
             yield "modifiers", f"are more than {MOST_MODIFIERS}, or named twice", "Choose before any result is known."
-        if len(set(self.options)) < 2 or not all(name.strip() for name in self.options):
+        if len(self.options) != 2 or len(set(self.options)) < 2 or not all(name.strip() for name in self.options):
             yield "second", "is not named, or like the first option", "Say what the marker's 0 and 1 mean."
         if self.benchmark is not None and not self.benchmark.is_sound:
             said = "is no difference within its own limits, from a source"

@@ -8,11 +8,11 @@ from typing import Annotated
 
 from oncofed.file_model import As
 from oncofed.server.deployment.consortium_file import ConsortiumTerms
-from oncofed.simulations.options.asked import TargetTrialSection
 from oncofed.simulations.study import DataSection, EvaluationSpec, SitesSpec
 from oncofed.study.assay_settings import AssaySection
 from oncofed.study.panel_settings import PanelRequest
 from oncofed.study.plan_settings import PlanSections
+from oncofed.study.target_trial_settings import TargetTrialSection
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -27,7 +27,7 @@ from oncofed.errors import Fault, InvalidInput
 from oncofed.privacy.accounting import PrivacyEvent
 from oncofed.privacy.ledger import Charge, Ledger, MemoryLedger, charge_from_json, charge_to_json
 from oncofed.privacy.noise import OperatingSystemNoise
-from oncofed.privacy.policy import SitePolicy, WantedSummary
+from oncofed.privacy.policy import SitePolicy
 from oncofed.privacy.releases import largest_patients
 from oncofed.protocol.plan import ModelSpec, StudyPlan
 from oncofed.server.flower.app import build_server_app
@@ -122,22 +122,17 @@ def simulated_plan(
     quorum: int | None,
     seed: int,
     model: ModelSpec | None = None,
-    beside: Sequence[WantedSummary] = (),
 ) -> StudyPlan:
-    """The same without a study file. quorum, model, beside: as in `plan_from`. seed: of the network's first weights."""
-    plan = plan_from(
-        settings,
-        schema,
-        study=study,
-        roster=roster,
-        quorum=quorum,
-        initialisation_seed=seed,
-        model=model,
-        beside=beside,
-    )
+    """The same without a study file. quorum, model: as in `plan_from`. seed: of the network's first weights."""
+    plan = plan_from(settings, schema, study=study, roster=roster, quorum=quorum, initialisation_seed=seed, model=model)
+    return with_simulated_members(plan)
+
+
+def with_simulated_members(plan: StudyPlan) -> StudyPlan:
+    """With keys of the hospitals, where they share their noise."""
     if plan.privacy.shares is None:
         return plan
-    return replace(plan, members=tuple(simulated_member(site) for site in roster))
+    return replace(plan, members=tuple(simulated_member(site) for site in plan.roster))
 
 
 def federate(

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from oncofed.protocol.plan import StudyPlan
+from oncofed.server.report.options_figures import options_figures
 from oncofed.server.report.released_figures import (
     plain,
     released_calibration_figures,
@@ -18,7 +19,6 @@ from oncofed.server.report.released_figures import (
     released_marker_figures,
 )
 from oncofed.simulations.model_package import described_run
-from oncofed.simulations.options.figures import options_figures
 from oncofed.simulations.panel_figures import assay_figures, panel_figures, value_figures
 from oncofed.simulations.privacy_spent import spent_at_one, spent_at_two
 from oncofed.simulations.results import (
@@ -118,7 +118,9 @@ def metrics(result: RunResult) -> dict[str, Any]:
         "key_markers_privately_released": None
         if result.released_explanations is None
         else released_marker_figures(result.released_explanations),
-        "options_privately_released": None if result.options is None else options_figures(result.options),
+        "options_privately_released": None
+        if result.options is None
+        else options_figures(result.options.question, result.options.released),
         "comparators": {name: [_compared(each) for each in several] for name, several in result.compared.items()},
         "left_out_hospitals": {name: left_out_figures(found) for name, found in result.left_out_hospitals.items()},
         "panel": None if result.panel is None else panel_figures(result.panel),

@@ -51,14 +51,21 @@ from oncofed.server.rounds.strategies import strategy_faults
 from oncofed.simulations.assay_value import compared_assays
 from oncofed.simulations.comparison import compared
 from oncofed.simulations.evaluation import baselines, endpoint_results, test_c_index
-from oncofed.simulations.federation import Earlier, Engine, Federated, expecting, federate, plan_of
+from oncofed.simulations.federation import (
+    Earlier,
+    Engine,
+    Federated,
+    expecting,
+    federate,
+    plan_of,
+    with_simulated_members,
+)
 from oncofed.simulations.figures_file import metrics, privacy_summary, write_json
 from oncofed.simulations.layer_value import compared_layers
 from oncofed.simulations.left_out import left_out_hospitals
 from oncofed.simulations.model_file import metadata_of, write_model
 from oncofed.simulations.model_package import write_package_of
-from oncofed.simulations.options.compared import compared_options, options_plan
-from oncofed.simulations.options.question import Question
+from oncofed.simulations.options.compared import compared_options
 from oncofed.simulations.panel_training import panel_faults, trained_panel, write_panel
 from oncofed.simulations.partition import Consortium, consortium, pooled
 from oncofed.simulations.progress import Progress, no_progress
@@ -69,6 +76,7 @@ from oncofed.simulations.study_table import table_of
 from oncofed.simulations.subgroups import subgroups, unknown_subgroups
 from oncofed.study.assay_settings import assays_of
 from oncofed.study.chosen_settings import chosen
+from oncofed.study.options_plan import options_plan_from
 from oncofed.study.panel_settings import PANEL, decided
 from oncofed.study.value_settings import layers_of
 from oncofed.survival.network import PrognosisNetwork, network_with
@@ -123,10 +131,19 @@ def run_study(
         note(choice.words, about="settings left open")
     if faults := strategy_faults(plan):
         raise InvalidInput(faults)
-    question = None
+    comparison = None
     if study.target_trial is not None:
-        study.target_trial.refuse_unless_it_fits(schema)
-        question = Question(study.target_trial, schema, tuple(patients.hospitals))
+        comparison = with_simulated_members(
+            options_plan_from(
+                study.target_trial,
+                study.settings,
+                schema,
+                study=study.name,
+                roster=tuple(patients.hospitals),
+                quorum=study.sites.quorum,
+                seed=study.seed,
+            )
+        )
     progress("reading", 1, 1)
 
     run_folder.mkdir(parents=True, exist_ok=True)
@@ -137,7 +154,7 @@ def run_study(
             plan,
             patients,
             run_folder,
-            question=question,
+            comparison=comparison,
             explained=explained,
             notes=notes,
             unsummarised=lambda failure: note(f"Not released: {failure}", about="released figures"),
@@ -155,7 +172,7 @@ def _run(
     patients: Consortium,
     run_folder: Path,
     *,
-    question: Question | None,
+    comparison: StudyPlan | None,
     explained: str,
     notes: Sequence[tuple[str, str]],
     unsummarised: Unsummarised,
@@ -171,10 +188,9 @@ def _run(
         plan, patients, run_folder, engine=engine, resume=resume, progress=progress, unsummarised=unsummarised
     )
     options = None
-    if question is not None:
+    if comparison is not None:
         options = compared_options(
-            question,
-            options_plan(question, study.settings, study=study.name, quorum=study.sites.quorum, seed=study.seed),
+            comparison,
             patients.hospitals,
             earlier=Earlier.of(federated, epsilon=study.privacy.epsilon),
             run_folder=run_folder,

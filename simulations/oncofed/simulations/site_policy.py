@@ -7,7 +7,6 @@ from functools import lru_cache
 from oncofed.privacy.policy import SitePolicy
 from oncofed.protocol.cards import card_of
 from oncofed.protocol.plan import StudyPlan
-from oncofed.protocol.summary_spec import SummaryKind
 
 
 def site_policy(plan: StudyPlan, site: str, *, largest_epsilon: float | None = None) -> SitePolicy:
@@ -15,7 +14,7 @@ def site_policy(plan: StudyPlan, site: str, *, largest_epsilon: float | None = N
 
     largest_epsilon  of all plans of the study together; None where this one is all.
     """
-    compares = any(each.kind is SummaryKind.OPTIONS for each in plan.summaries)
+    compares = plan.target_trial is not None
     if not plan.privacy.mode.private:
         return SitePolicy(
             site, largest_epsilon=0.0, delta=1e-5, allow_no_privacy=True, show_treatment_comparison=compares

@@ -21,13 +21,13 @@ from oncofed.errors import Fault, InvalidInput
 from oncofed.file_model import ABSENT, As, Known, Rule, Wrong, needed_where
 from oncofed.file_reading import read_declared
 from oncofed.protocol.plan import TrainingMode, TrainingSpec
-from oncofed.simulations.options.asked import TargetTrialSection, beside_the_rest
 from oncofed.study.assay_settings import AssaySection
-from oncofed.study.budget_part import with_part
 from oncofed.study.chosen_settings import left_open
+from oncofed.study.options_plan import beside_options
 from oncofed.study.panel_settings import PanelRequest, before_panel
 from oncofed.study.plan_settings import PlanSections, PlanSettings, PrivacyRequest
 from oncofed.study.reporting import NOTHING_SAID, Reporting
+from oncofed.study.target_trial_settings import TargetTrialSection, beside_the_rest
 from oncofed.study.value_settings import ValueRequest
 from oncofed.toml_file import read_toml
 
@@ -285,7 +285,7 @@ class Study:
     def first_settings(self) -> PlanSettings:
         """Of the training with all markers: a panel, or a comparison of options, has its part of the budget."""
         if self.target_trial is not None:
-            return with_part(self.settings, 1 - self.target_trial.budget_share)
+            return beside_options(self.settings, self.target_trial)
         return before_panel(self.settings, self.panel)
 
     @property

@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 
 from oncofed.client.guard.sum_masks import Masks
 from oncofed.client.patients.calibration_sums import calibration_sum
+from oncofed.client.patients.options_sums import options_kind, options_round_sum, refuse_unless_asked
 from oncofed.client.patients.summaries import KINDS, Kinds, bounded_sum, refuse_unknown
 from oncofed.client.patients.training import ascent_sum, seen_in_round, weights_after_local_steps
 from oncofed.client.records.answers import Answers, MemoryAnswers
@@ -64,10 +65,11 @@ from oncofed.protocol.messages import (
 )
 from oncofed.protocol.model_file import is_released
 from oncofed.protocol.plan import StudyPlan, TrainingMode
-from oncofed.protocol.summary_spec import SummarySpec
+from oncofed.protocol.summary_spec import SummaryKind, SummarySpec
 from oncofed.protocol.weights import in_range
 from oncofed.survival.likelihood import PatientTensors
 from oncofed.survival.network import parameter_count
+from oncofed.treatment.question import Question
 
 LoadPatients = Callable[[], PatientTensors]
 """Reads some of the hospital's patients; called only for a request that will be charged. May raise RequestRefused."""
@@ -120,6 +122,7 @@ class Guard:
 
     patients  who is trained on. held_out: who never is; needed where a summary of the plan is about them.
     masks     of this plan; mode `distributed` needs them.
+    question  of a plan that compares two treatment options: its target trial, by the plan's schema.
     kinds     what may be asked in a summary; others than `client.summaries.KINDS` in tests only.
     """
 
@@ -135,12 +138,16 @@ class Guard:
         answers: Answers | None = None,
         masks: Masks | None = None,
         held_out: LoadPatients | None = None,
+        question: Question | None = None,
         kinds: Kinds = KINDS,
         told: Told = tell_nobody,
         announce: Announce = announce_to_nobody,
         begins: Begins = announce_to_nobody,
     ) -> None:
         policy.refuse_unless_allowed(plan, site=site)
+        refuse_unless_asked(plan, question)
+        if question is not None:
+            kinds = {**kinds, SummaryKind.OPTIONS: options_kind(question)}
         refuse_unknown(plan, kinds)
         if held_out is None and any(kinds[spec.kind].held_out for spec in plan.summaries):
             raise PrivacyRefusal("the plan measures patients set aside, and this guard was given none")
@@ -163,6 +170,7 @@ class Guard:
         self._masks = masks
         self._patients = patients
         self._held_out = held_out
+        self._question = question
         self._kinds = kinds
         self._noise = noise
         self._told = told
@@ -223,6 +231,8 @@ class Guard:
 
     def _round_sum(self, request: ContributeRequest, patients: PatientTensors) -> BoundedSum:
         """Of the plan's network. Another network is a simulation's affair, which is why this is a method of its own."""
+        if self._question is not None:
+            return options_round_sum(self._question, request.weights, patients)
         in_this_round = calibration_sum if self.plan.training.calibration_round(request.round) else ascent_sum
         return in_this_round(self.plan, request.weights, patients)
 

@@ -289,6 +289,7 @@ class NodeGuard:
                 policy=source.site_policy,
                 patients=approved.trained_on,
                 held_out=approved.held_out,
+                question=trust.question_in(self._document(approval), pinned=self._pinned),
                 ledger=self._ledger(source),
                 noise=self._noise,
                 answers=self._answers,
@@ -297,7 +298,7 @@ class NodeGuard:
                 announce=self._announce,
                 begins=partial(self._begins, answer_times_of(standing.plan)),
             )
-        except (InvalidInput, PrivacyRefusal) as refusal:
+        except (InvalidInput, PrivacyRefusal, Untrusted) as refusal:
             _log.warning("plan %s was approved, and the policy no longer allows it: %s", approval.plan_hash, refusal)
             raise RequestRefused(RefusalCode.NOT_APPROVED) from None
 
@@ -341,9 +342,8 @@ class NodeGuard:
 
     def _standing(self, approval: Approval) -> Standing:
         """Of the approved document, verified again: its file may have been changed since."""
-        path = self._offers.path(approval.plan_hash)
         try:
-            standing = trust.from_coordinator(file_content(path, most=LARGEST_BYTES), pinned=self._pinned)
+            standing = trust.from_coordinator(self._document(approval), pinned=self._pinned)
             return trust.decided(
                 standing,
                 plan_hash=approval.plan_hash,
@@ -354,6 +354,9 @@ class NodeGuard:
             said = fault.reason if isinstance(fault, Untrusted) else type(fault).__name__
             _log.error("the document of plan %s is lost or damaged (%s)", approval.plan_hash, said)
             raise RequestRefused(RefusalCode.NOT_APPROVED) from None
+
+    def _document(self, approval: Approval) -> bytes:
+        return file_content(self._offers.path(approval.plan_hash), most=LARGEST_BYTES)
 
     def _policy_bytes(self) -> bytes:
         try:

@@ -38,6 +38,8 @@ from oncofed.protocol.summary_spec import SummaryKind
 from oncofed.ranges import WEIGHT, range_of
 from oncofed.survival.layers import taken_away
 from oncofed.survival.network import PrognosisNetwork, parameter_vector
+from oncofed.treatment.heads import as_vector, first_heads
+from oncofed.treatment.question import Question
 
 FloatArray = NDArray[np.float64]
 
@@ -106,14 +108,20 @@ def _barest_round(plan: StudyPlan) -> set[int]:
     return {max(first, key=lambda each: len(taken[each]))} if plan.model.layers and first else set()
 
 
-def _weights_for(kind: SummaryKind, plan: StudyPlan) -> FloatArray:
+def _first_weights(plan: StudyPlan, question: Question | None) -> FloatArray:
+    if question is not None:
+        return as_vector(first_heads(question))
+    return parameter_vector(PrognosisNetwork(plan.model, initialisation_seed=plan.initialisation_seed))
+
+
+def _weights_for(kind: SummaryKind, plan: StudyPlan, first: FloatArray) -> FloatArray:
     """Those by which an answer takes longest. Where gains are held, that is step by step: no step is needed with the
     first weights, by which the models to be compared hardly differ, and each with far too large ones. The coordinator
     sends what it likes, and how many patients are held is nobody's business but the release's.
     """
     if kind in (SummaryKind.COMPARISON, SummaryKind.VALUE):
         return np.asarray(1.4 * WEIGHT.usual_most * np.cos(np.arange(plan.model.parameters)))
-    return parameter_vector(PrognosisNetwork(plan.model, initialisation_seed=plan.initialisation_seed))
+    return first
 
 
 def measured(
@@ -123,13 +131,15 @@ def measured(
     policy: SitePolicy,
     file: Path,
     sha256: str,
+    question: Question | None = None,
     clocks: Sequence[Callable[[], float]] = (time.perf_counter, time.process_time),
 ) -> Seconds:
     """For the frozen patients in `file`. Raises PrivacyRefusal where no answer can be made.
 
+    question  as `Guard` has it.
     clocks  the shortest counts: what others do on the machine makes the first longer, several processors the other.
     """
-    weights = parameter_vector(PrognosisNetwork(plan.model, initialisation_seed=plan.initialisation_seed))
+    weights = _first_weights(plan, question)
     masks = SumMasks.against_nobody(site, plan.roster) if plan.needs_masking_keys else None
 
     def read() -> ApprovedPatients:
@@ -145,6 +155,7 @@ def measured(
             policy=policy,
             patients=kept.trained_on,
             held_out=kept.held_out,
+            question=question,
             ledger=MemoryLedger(policy.budget),
             noise=OperatingSystemNoise(),
             masks=masks,
@@ -172,7 +183,9 @@ def measured(
         kinds |= _barest_round(plan)
         rounds = [ContributeRequest(plan.hash, site, number, 0, plan.roster, weights) for number in sorted(kinds)]
         summaries = [
-            SummariseRequest(plan.hash, site, each.name, 0, plan.roster, _weights_for(each.kind, plan), each.cells)
+            SummariseRequest(
+                plan.hash, site, each.name, 0, plan.roster, _weights_for(each.kind, plan, weights), each.cells
+            )
             for each in plan.summaries
         ]
         return Seconds(

@@ -41,15 +41,18 @@ from oncofed.privacy.policy import SitePolicy
 from oncofed.protocol.masking_keys import SignedMaskingKey, verify_masking_key
 from oncofed.protocol.messages import PlanState
 from oncofed.protocol.model_file import SignedModel, verified_weights
+from oncofed.protocol.options_layout import question_of
 from oncofed.protocol.plan import Member, StudyPlan
 from oncofed.protocol.study_document import (
     SealedDocument,
     StudyDocument,
     read_document,
+    schema_of,
     sealed_document,
     verify_document,
 )
 from oncofed.ranges import outside
+from oncofed.treatment.question import Question
 
 LARGEST_HEADER_BYTES = 10_008
 """Of a model's file."""
@@ -138,6 +141,12 @@ def offered(content: bytes, *, pinned: Pinned) -> Standing:
 def from_coordinator(content: bytes, *, pinned: Pinned) -> Standing:
     """The first half of step 1, for a document of which the second half was looked at before."""
     return Standing(document_of(content, coordinator=pinned.coordinator).plan)
+
+
+def question_in(content: bytes, *, pinned: Pinned) -> Question | None:
+    """What such a document asks about treatment options, by the schema in it; None where it compares none."""
+    document = document_of(content, coordinator=pinned.coordinator)
+    return None if document.plan.target_trial is None else question_of(document.plan, schema_of(document))
 
 
 def sealed(content: bytes, *, coordinator: bytes, where: str = "study plan") -> SealedDocument:

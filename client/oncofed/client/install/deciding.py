@@ -54,6 +54,7 @@ from oncofed.client.records.wishes import (
 from oncofed.durable import replace_durably, unwritable
 from oncofed.errors import Fault, InvalidInput, OncofedError, PrivacyRefusal
 from oncofed.plain_file import OtherKind, plain_bytes
+from oncofed.protocol.options_layout import question_of
 from oncofed.protocol.study_document import StudyDocument, document_bytes, schema_of
 
 MOST_TRIES = 3
@@ -338,7 +339,15 @@ def _approve(
         approved_by=by,
         now=datetime.now(UTC),
         trial=lambda file, sha256: refuse_if_slow(
-            plan, measured(plan, site=site, policy=named.site_policy, file=file, sha256=sha256)
+            plan,
+            measured(
+                plan,
+                site=site,
+                policy=named.site_policy,
+                file=file,
+                sha256=sha256,
+                question=question_of(plan, schema_of(document)),
+            ),
         ),
         still_wanted=unchanged,
     )

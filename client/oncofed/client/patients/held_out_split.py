@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from oncofed.cohort.cohort import Cohort
 from oncofed.durable import create_durably
+from oncofed.protocol.options_layout import question_of
 from oncofed.protocol.plan import StudyPlan
 from oncofed.secret_files import read_secret
 from oncofed.survival.encoded_patients import EncodedPatients, encoded_patients
@@ -93,9 +94,13 @@ def split_name(secret: bytes) -> str:
 
 
 def parted(
-    cohort: Cohort, plan: StudyPlan, *, secret: bytes, data_source: str
+    cohort: Cohort, plan: StudyPlan, *, site: str, secret: bytes, data_source: str
 ) -> tuple[EncodedPatients, EncodedPatients]:
-    """Those who are trained on, and those who are set aside."""
+    """Those who are trained on, and those who are set aside. site: this hospital's name in the plan."""
+    question = question_of(plan, cohort.schema)
+    if question is not None:  # whom it compares, and nobody is set aside
+        nobody = cohort.subset(np.array([], dtype=np.intp))
+        return question.patients(cohort, hospital=site), question.patients(nobody, hospital=site)
     if plan.held_out_fraction == 0:
         set_aside = np.zeros(len(cohort), np.bool_)
     else:

@@ -92,12 +92,17 @@ def bounded_sum(
     plan: StudyPlan, spec: SummarySpec, weights: FloatArray, patients: PatientTensors, *, kinds: Kinds = KINDS
 ) -> BoundedSum:
     """The sum of all patients' rows, each cut to length 1. Without any noise yet: it may not leave so."""
-    total = np.zeros(spec.cells)
-    at_once = max(1, min(PATIENTS_AT_ONCE, NUMBERS_AT_ONCE // spec.cells))
+    return sum_of_rows(lambda some: kinds[spec.kind].rows(plan, spec, weights, some), patients, cells=spec.cells)
+
+
+def sum_of_rows(rows_of: Callable[[PatientTensors], FloatArray], patients: PatientTensors, *, cells: int) -> BoundedSum:
+    """rows_of: (patients, cells), what each of some adds before it is cut; as `PatientRows.rows` is to be."""
+    total = np.zeros(cells)
+    at_once = max(1, min(PATIENTS_AT_ONCE, NUMBERS_AT_ONCE // cells))
     for start in range(0, len(patients), at_once):
         some = patients.rows(slice(start, start + at_once))
-        rows = kinds[spec.kind].rows(plan, spec, weights, some)
-        assert rows.shape == (len(some), spec.cells), "a kind gives one row a patient, as long as the plan says"
+        rows = rows_of(some)
+        assert rows.shape == (len(some), cells), "there is one row a patient, as long as the plan says"
         total += cut(torch.as_tensor(rows), usable=some.usable).sum(dim=0).numpy()
     return BoundedSum(total, SUMMARY_L2_NORM_BOUND)
 

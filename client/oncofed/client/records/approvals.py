@@ -194,7 +194,7 @@ class Approvals:
                 plan, schema, site=site, policy=policy, source=source, ledger=ledger
             )
             objections.refuse_copy(cohort, digest, source, self.all())
-            trained_on, held_out = parted(cohort, plan, secret=secret, data_source=source.name)
+            trained_on, held_out = parted(cohort, plan, site=site, secret=secret, data_source=source.name)
             if first_key is not None:
                 self.masking.keep_own(plan.hash, first_key)
             approval = Approval(

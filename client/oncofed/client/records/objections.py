@@ -23,6 +23,7 @@ from oncofed.privacy.accounting import PrivacyEvent, epsilon_of
 from oncofed.privacy.ledger import Ledger, refuse_unless_one_collection
 from oncofed.privacy.policy import releases_of
 from oncofed.privacy.releases import largest_patients
+from oncofed.protocol.options_layout import options_faults
 from oncofed.protocol.plan import StudyPlan
 from oncofed.protocol.plan_hash import SHOWN_DIGITS
 
@@ -32,6 +33,17 @@ def of_the_plan(plan: StudyPlan, schema: StudySchema, *, site: str) -> list[str]
     objections = []
     if schema.hash != plan.schema_hash:
         objections.append("its schema is not the one that came with it")
+    if plan.target_trial is not None:
+        objections += [f"of the options that it compares: {fault}" for fault in options_faults(plan, schema)]
+    else:
+        objections += _of_the_prognosis(plan, schema)
+    if site not in plan.roster:
+        objections.append("this hospital is not in its roster")
+    return objections
+
+
+def _of_the_prognosis(plan: StudyPlan, schema: StudySchema) -> list[str]:
+    objections = []
     if plan.model.columns != len(columns(schema)):
         objections.append("its model has another number of inputs than its schema")
     else:
@@ -40,8 +52,6 @@ def of_the_plan(plan: StudyPlan, schema: StudySchema, *, site: str) -> list[str]
         objections.append("its model has other endpoints or another time grid than its schema")
     elif plan.trains and plan.model.expected_weights != expected_weights(schema):
         objections.append("its model starts from other effects than its schema expects")
-    if site not in plan.roster:
-        objections.append("this hospital is not in its roster")
     return objections
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.onnx_model import onnx_metadata, onnx_model
+from oncofed.protocol.options_layout import question_of
 from oncofed.protocol.study_document import read_document
 from oncofed.server.card.known import Known, Origin, described
 from oncofed.server.card.package import write_package
@@ -20,6 +21,8 @@ from oncofed.server.deployment.delivery import MODEL
 from oncofed.server.evaluation.calibration import measured_calibration
 from oncofed.server.evaluation.gains import released_gains
 from oncofed.server.evaluation.measured import evaluation_in, measured
+from oncofed.server.evaluation.options import released_options
+from oncofed.server.report.options_figures import options_figures
 from oncofed.server.report.reading import read_deployed_study
 from oncofed.server.report.released_figures import (
     plain,
@@ -54,6 +57,9 @@ def write_package_of_study(study_folder: Path, out: Path, said: Said | None) -> 
     if study.plan.validates is not None:
         remedy = "Hand on the package of the study that trained it."
         faults.append(Fault(f"study {plain_name(study.plan.study)}", "measures a model of another study", remedy))
+    elif study.plan.target_trial is not None:
+        remedy = "Its report says what was compared: oncofed coordinator report"
+        faults.append(Fault(f"study {plain_name(study.plan.study)}", "compares options and hands out no model", remedy))
     elif study.weights is None:
         remedy = "Wait until it has ended, or go on with it: oncofed coordinator resume"
         faults.append(Fault(f"study {plain_name(study.plan.study)}", "has no released model yet", remedy))
@@ -104,6 +110,7 @@ def metrics_of_study(study: DeployedStudy) -> dict[str, Any]:
     calibration = measured_calibration(plan, study.summaries)
     gains = released_gains(plan, study.summaries)
     markers = released_explanations(plan, study.schema, study.summaries)
+    question = question_of(plan, study.schema)
     costs = [each.epsilon_at_most for each in site_costs(study) if each.epsilon_at_most is not None]
     return {
         "study": plan.study,
@@ -113,6 +120,9 @@ def metrics_of_study(study: DeployedStudy) -> dict[str, Any]:
         else released_calibration_figures(calibration, study.schema),
         "gains_privately_released": None if gains is None else released_gain_figures(gains),
         "key_markers_privately_released": None if markers is None else released_marker_figures(markers),
+        "options_privately_released": None
+        if question is None
+        else options_figures(question, released_options(plan, question, study.summaries)),
         "privacy": {
             "mode": privacy.mode.value,
             "epsilon": max(costs, default=None),

@@ -1,9 +1,9 @@
 """Which study does a coordinator want to run with real hospitals?
 
 `read_consortium` reads the same ``study.toml`` that `oncofed simulate` reads: [study], [data] schema, [model],
-[training], [privacy], [held_out], [explanations], [readiness], [validation], [reporting], and a section of its own,
-[consortium]. What only a simulation needs ([sites], [evaluation], [assay.NAME], the table itself) is passed over, so
-that a study that was tried on one machine is the study that is offered.
+[training], [privacy], [held_out], [explanations], [readiness], [validation], [reporting], [target_trial], and a section
+of its own, [consortium]. What only a simulation needs ([sites], [evaluation], [assay.NAME], the table itself) is passed
+over, so that a study that was tried on one machine is the study that is offered.
 Every fault is reported at once. Paths are relative to the file.
 """
 
@@ -23,6 +23,7 @@ from oncofed.protocol.plan import Member, StudyPlan
 from oncofed.server.deployment.validated_model import ModelPackage, schema_faults, who_trained_it
 from oncofed.server.rounds.strategies import strategy_faults
 from oncofed.study.chosen_settings import left_open
+from oncofed.study.options_plan import beside_options, options_plan_from
 from oncofed.study.panel_settings import PanelRequest
 from oncofed.study.plan_settings import (
     PlanSections,
@@ -33,6 +34,7 @@ from oncofed.study.plan_settings import (
     validation_plan_from,
 )
 from oncofed.study.reporting import NOTHING_SAID, Reporting
+from oncofed.study.target_trial_settings import TargetTrialSection, beside_the_rest
 from oncofed.study.validation_settings import ValidationRequest
 from oncofed.toml_file import read_toml, read_toml_text
 
@@ -90,13 +92,6 @@ def _not_between_hospitals(panel: PanelRequest | None, known: Known) -> PanelReq
     return panel
 
 
-def _no_node_yet(value: object, known: Known) -> object:
-    if value is not None:
-        remedy = "Try it with `oncofed simulate`, and leave the section out of a study of real hospitals."
-        raise Wrong("asks for two treatment options compared, which no hospital's node answers yet", remedy)
-    return None
-
-
 @dataclass(frozen=True)
 class _Data:
     schema: Annotated[Path, Rule(_readable)]
@@ -117,7 +112,7 @@ class _ConsortiumFile(PlanSections):
     evaluation: object = None
     panel: Annotated[PanelRequest, Rule(_not_between_hospitals)] = field(default_factory=PanelRequest)
     assay: object = None
-    target_trial: Annotated[object, Rule(_no_node_yet)] = None
+    target_trial: Annotated[TargetTrialSection | None, Rule(beside_the_rest)] = None
 
 
 @dataclass(frozen=True)
@@ -131,6 +126,7 @@ class Consortium:
     terms: ConsortiumTerms
     reporting: Reporting = NOTHING_SAID
     validation: ValidationRequest = field(default_factory=ValidationRequest)
+    target_trial: TargetTrialSection | None = None
 
 
 def read_consortium(path: Path) -> Consortium:
@@ -143,7 +139,18 @@ def read_consortium(path: Path) -> Consortium:
     schema_toml = read_toml_text(file.data.schema)
     schema = parse_schema(schema_toml, where=file.data.schema.name)
     settings = replace(file.settings, left_open=left_open(content))
-    return Consortium(file.study, schema, schema_toml, settings, file.consortium, file.reporting, file.validation)
+    if file.target_trial is not None:
+        file.target_trial.trial.refuse_unless_it_fits(schema)
+    return Consortium(
+        file.study,
+        schema,
+        schema_toml,
+        settings,
+        file.consortium,
+        file.reporting,
+        file.validation,
+        file.target_trial,
+    )
 
 
 RELEASED_OF_COUNTS = (
@@ -160,6 +167,13 @@ RELEASED_OF_VALIDATION = (
 )
 
 
+RELEASED_OF_OPTIONS = (
+    "what would be different between the two options over all hospitals together, with noise, or why it is not shown",
+    "this plan",
+    "which hospital answered in which round",
+)
+
+
 def plan_for(
     consortium: Consortium,
     *,
@@ -167,12 +181,14 @@ def plan_for(
     coordinator_public_key: bytes,
     bundle_sha256: str,
     readiness: bool = False,
+    options: bool = False,
     validated: ModelPackage | None = None,
 ) -> StudyPlan:
     """The plan that these hospitals are asked to approve. Raises InvalidInput for one that would not do what it says.
 
     members    any order; the plan's roster is sorted.
     readiness  the plan that comes before it, and only counts who is there.
+    options    the plan beside it that compares the two options of [target_trial].
     validated  the model that the plan measures, where it is the one of [validation].
     """
     terms = consortium.terms
@@ -195,15 +211,23 @@ def plan_for(
             model=validated.plan.model,
             validates=validated.released,
         )
+    elif options:
+        plan = _options_plan(consortium, roster)
     else:
-        seed = consortium.study.seed
-        plan = plan_from(settings, schema, study=name, roster=roster, quorum=terms.quorum, initialisation_seed=seed)
+        plan = plan_from(
+            beside_options(settings, consortium.target_trial),
+            schema,
+            study=name,
+            roster=roster,
+            quorum=terms.quorum,
+            initialisation_seed=consortium.study.seed,
+        )
     plan = replace(
         plan,
         members=ordered,
         coordinator_public_key=coordinator_public_key.hex(),
         bundle_sha256=bundle_sha256,
-        released=RELEASED_OF_COUNTS if readiness else RELEASED_OF_VALIDATION if validated else terms.released,
+        released=_released(terms, readiness=readiness, options=options, validates=validated is not None),
         round_timeout_seconds=terms.round_timeout_seconds,
         patience_seconds=terms.patience_seconds,
         answer_seconds=terms.answer_seconds,
@@ -221,3 +245,27 @@ def plan_for(
     if faults := strategy_faults(plan):
         raise InvalidInput(faults)
     return plan
+
+
+def _options_plan(consortium: Consortium, roster: tuple[str, ...]) -> StudyPlan:
+    asked, study = consortium.target_trial, consortium.study
+    if asked is None:
+        remedy = "Write the section: which two options, of whom, and what is adjusted for."
+        raise InvalidInput([Fault("[target_trial]", "is missing, and options are to be compared", remedy)])
+    return options_plan_from(
+        asked,
+        consortium.settings,
+        consortium.schema,
+        study=study.name,
+        roster=roster,
+        quorum=consortium.terms.quorum,
+        seed=study.seed,
+    )
+
+
+def _released(terms: ConsortiumTerms, *, readiness: bool, options: bool, validates: bool) -> tuple[str, ...]:
+    if readiness:
+        return RELEASED_OF_COUNTS
+    if options:
+        return RELEASED_OF_OPTIONS
+    return RELEASED_OF_VALIDATION if validates else terms.released

@@ -30,6 +30,9 @@ _COUNTS = click.option(
 _VALIDATES = click.option(
     "--validation", "validates", is_flag=True, help="The plan by which hospitals that did not train a model measure it."
 )
+_COMPARES = click.option(
+    "--options", "compares", is_flag=True, help="The plan beside it that compares the two options of [target_trial]."
+)
 _TEMPLATES = ("study.toml", "schema.toml")
 
 
@@ -174,7 +177,8 @@ def _positive_numbers(option: str, text: str, faults: list[Fault], *, whole: boo
 @click.option("--patients", type=click.IntRange(min=1), help="Your hospital's patients, to see what joining costs it.")
 @_COUNTS
 @_VALIDATES
-def show(study_file: Path, patients: int | None, counts: bool, validates: bool) -> None:
+@_COMPARES
+def show(study_file: Path, patients: int | None, counts: bool, validates: bool, compares: bool) -> None:
     """Say in words what a study asks of a hospital and promises its patients.
 
     \b
@@ -187,7 +191,7 @@ def show(study_file: Path, patients: int | None, counts: bool, validates: bool) 
     from oncofed.protocol.plan_words import plan_in_words  # noqa: PLC0415
     from oncofed.survival.network import parameter_count  # noqa: PLC0415
 
-    plan, schema = _read(study_file, readiness=counts, validation=validates)
+    plan, schema = _read(study_file, readiness=counts, validation=validates, options=compares)
     parameters = parameter_count(plan.model)
     click.echo(plan_in_words(plan, schema, parameters=parameters, columns=terminal_columns(), patients=patients))
 
@@ -201,7 +205,10 @@ def show(study_file: Path, patients: int | None, counts: bool, validates: bool) 
 @click.option("--out", required=True, metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
 @_COUNTS
 @_VALIDATES
-def sign(study_file: Path, folder: Path, sites: str | None, out: Path, counts: bool, validates: bool) -> None:
+@_COMPARES
+def sign(
+    study_file: Path, folder: Path, sites: str | None, out: Path, counts: bool, validates: bool, compares: bool
+) -> None:
     """Make a study file into a plan for enrolled hospitals, and sign it with the coordinator's key.
 
     \b
@@ -210,6 +217,7 @@ def sign(study_file: Path, folder: Path, sites: str | None, out: Path, counts: b
       oncofed study sign lung/study.toml --coordinator COORD --sites charite,ukb --out lung.plan.json
       oncofed study sign lung/study.toml --readiness --coordinator COORD --out lung.count.json
       oncofed study sign lung/study.toml --validation --coordinator COORD --sites ulm,bonn --out lung.validation.json
+      oncofed study sign lung/study.toml --options --coordinator COORD --out lung.options.json
     """
     from oncofed.protocol.bundle import bundle_sha256  # noqa: PLC0415
     from oncofed.protocol.study_document import document_bytes, signed_document  # noqa: PLC0415
@@ -238,13 +246,15 @@ def sign(study_file: Path, folder: Path, sites: str | None, out: Path, counts: b
         remedy = "Enrol one first: oncofed coordinator enrol COORD"
         raise InvalidInput([Fault(str(folder), "no hospital is enrolled", remedy)])
     signing_key = read_signing_key(coordinator.signing_key)
-    validated = _validated(consortium, study_file, counts=counts) if validates else None
+    _refuse_two_plans({"--readiness": counts, "--validation": validates, "--options": compares})
+    validated = _validated(consortium, study_file) if validates else None
     plan = plan_for(
         consortium,
         members=tuple(enrolled[name].member for name in wanted),
         coordinator_public_key=coordinator_public_key(coordinator),
         bundle_sha256=bundle_sha256(),
         readiness=counts,
+        options=compares,
         validated=validated,
     )
     document = signed_document(plan, schema_toml=consortium.schema_toml, signing_key=signing_key)
@@ -358,12 +368,17 @@ def package(folder: Path, plan: str | None, study_file: Path | None, out: Path) 
     click.echo(missing_texts_in_words(NOTHING_SAID if said is None else said.reporting))
 
 
-def _validated(consortium: Consortium, study_file: Path, *, counts: bool) -> ModelPackage:
+def _refuse_two_plans(asked: dict[str, bool]) -> None:
+    """By option. Raises InvalidInput."""
+    named = [name for name, is_asked in asked.items() if is_asked]
+    if len(named) > 1:
+        raise InvalidInput([Fault(named[1], f"stands beside {named[0]}", "They are two plans: keep one.")])
+
+
+def _validated(consortium: Consortium, study_file: Path) -> ModelPackage:
     """The model that [validation] names. Raises InvalidInput."""
     from oncofed.server.deployment.validated_model import read_model_package  # noqa: PLC0415  # as above
 
-    if counts:
-        raise InvalidInput([Fault("--validation", "stands beside --readiness", "They are two plans: keep one.")])
     folder = consortium.validation.model
     if folder is None:
         remedy = "Write there the folder that `oncofed study package` wrote."
@@ -371,7 +386,9 @@ def _validated(consortium: Consortium, study_file: Path, *, counts: bool) -> Mod
     return read_model_package(folder)
 
 
-def _read(study_file: Path, *, readiness: bool = False, validation: bool = False) -> tuple[StudyPlan, StudySchema]:
+def _read(
+    study_file: Path, *, readiness: bool = False, validation: bool = False, options: bool = False
+) -> tuple[StudyPlan, StudySchema]:
     """Of a signed plan, what it says; of a study file, the plan it would become with a few unnamed hospitals."""
     from oncofed.protocol.plan import Member  # noqa: PLC0415  # as above
     from oncofed.protocol.study_document import schema_of  # noqa: PLC0415
@@ -380,6 +397,7 @@ def _read(study_file: Path, *, readiness: bool = False, validation: bool = False
     if study_file.suffix != ".toml":
         document = _signed(study_file)
         return document.plan, schema_of(document)
+    _refuse_two_plans({"--readiness": readiness, "--validation": validation, "--options": options})
     consortium = read_consortium(study_file)
     privacy = consortium.settings.privacy
     count = max(3, consortium.terms.quorum or 0, privacy.dropouts + privacy.colluding + 1)
@@ -390,7 +408,8 @@ def _read(study_file: Path, *, readiness: bool = False, validation: bool = False
         coordinator_public_key=b"",
         bundle_sha256="",
         readiness=readiness,
-        validated=_validated(consortium, study_file, counts=readiness) if validation else None,
+        options=options,
+        validated=_validated(consortium, study_file) if validation else None,
     )
     return plan, consortium.schema
 

@@ -25,9 +25,10 @@ from flwr.serverapp import Grid, ServerApp
 
 from oncofed.errors import Fault, InvalidInput, OncofedError, QuorumLost, RecordUnwritable
 from oncofed.protocol.bundle import PLAN_HASH
+from oncofed.protocol.options_layout import question_of
 from oncofed.protocol.plan import StudyPlan
 from oncofed.protocol.prompt_transfer import ask_again_soon
-from oncofed.protocol.study_document import StudyDocument, read_document, verify_document
+from oncofed.protocol.study_document import StudyDocument, read_document, schema_of, verify_document
 from oncofed.protocol.summary_spec import SummarySpec
 from oncofed.secret_files import read_signing_key
 from oncofed.server.deployment.at_work import PATIENCE_SECONDS as LOCK_SECONDS
@@ -143,7 +144,7 @@ def _run_alone(
         document = load_study(folder, plan_hash)
         plan = document.plan
         nodes = nodes_of(plan, look_at(folder))
-        start = with_past_answers(start_of(plan, folder.study(plan_hash)), plan=plan, folder=folder)
+        start = with_past_answers(start_of(document, folder.study(plan_hash)), plan=plan, folder=folder)
         if has_checkpoint(files.folder):
             files.note_untold(load_checkpoint(files.folder, plan_hash=plan.hash).extra)
         files.note("started", round=start.round, attempt=start.attempt)
@@ -181,8 +182,8 @@ def _run_alone(
             patience=Patience(seconds=plan.patience_seconds, told=waiting, clock=clock, sleep=sleep),
             ready=ready,
         )
-        # Weights that nobody trained are no model, and none is signed.
-        said = deliver(grid, document, nodes, state) if plan.trains else {}
+        # Weights that nobody trained are no model, nor are those by which options were compared: none is signed.
+        said = deliver(grid, document, nodes, state) if plan.makes_model else {}
         if said:
             files.note_said("delivered", said)
     except OncofedError as error:
@@ -223,8 +224,9 @@ def nodes_of(plan: StudyPlan, hospitals: Hospitals) -> dict[str, int]:
     return nodes
 
 
-def start_of(plan: StudyPlan, study: Path) -> FederationState:
+def start_of(document: StudyDocument, study: Path) -> FederationState:
     """The checkpoint's state where there is one, else the model that the plan validates, or its first weights."""
+    plan = document.plan
     if has_checkpoint(study):
         return load_checkpoint(study, plan_hash=plan.hash).state
     if plan.validates is not None:
@@ -233,7 +235,11 @@ def start_of(plan: StudyPlan, study: Path) -> FederationState:
         PrognosisNetwork,
         parameter_vector,
     )
+    from oncofed.treatment.heads import as_vector, first_heads  # noqa: PLC0415 - likewise
 
+    question = question_of(plan, schema_of(document))
+    if question is not None:
+        return initial_state(as_vector(first_heads(question)))
     return initial_state(parameter_vector(PrognosisNetwork(plan.model, initialisation_seed=plan.initialisation_seed)))
 
 

@@ -16,12 +16,14 @@ from typing import Any
 
 import numpy as np
 
+from oncofed.protocol.options_layout import question_of
 from oncofed.protocol.plan import StudyPlan
 from oncofed.protocol.plan_words import PlanCost, cost_of, plan_in_words
 from oncofed.protocol.summary_spec import HELD_OUT_KINDS, SummaryKind
 from oncofed.server.evaluation.calibration import measured_calibration
 from oncofed.server.evaluation.gains import released_gains
 from oncofed.server.evaluation.measured import Measured, measured
+from oncofed.server.evaluation.options import released_options
 from oncofed.server.evaluation.readiness import counted as counted_patients
 from oncofed.server.evaluation.validation import CaseMix, validated
 from oncofed.server.report.attendance import in_ranges, presence, troubles
@@ -37,6 +39,7 @@ from oncofed.server.report.plots import (
 )
 from oncofed.server.report.released_calibration import PageOfCalibration, page_of_calibration
 from oncofed.server.report.released_explanations import page_of_markers
+from oncofed.server.report.released_options import page_of_options
 from oncofed.server.report.spending import site_costs
 from oncofed.server.report.study import DeployedStudy, state_in_words
 from oncofed.server.rounds.explanation_votes import released_explanations, summary_of
@@ -109,6 +112,7 @@ def _content(study: DeployedStudy) -> dict[str, Any]:
             if each.kind in HELD_OUT_KINDS and each.name not in study.summaries
         ],
         "validated": _validated(study),
+        "options": _options(study),
         "who_counts": WHO_COUNTS,
         "answered": max((len(each.answered) for each in study.summaries.values()), default=0),
         **_key_markers(study),
@@ -129,6 +133,12 @@ def _answer(study: DeployedStudy, cost: PlanCost | None) -> str:
         f"{'rounds' if plan.trains else 'attempts'}"
     )
     does = ("hospital trains one model", "hospitals train one model")
+    if plan.target_trial is not None:
+        compare = counted(len(plan.roster), "hospital compares", "hospitals compare")
+        return (
+            f"{compare} {' and '.join(map(one_line, plan.target_trial.options))}; {promised}. State: "
+            f"{state_in_words(study)}."
+        )
     if not plan.trains:
         does = _COUNTING if plan.validates is None else _MEASURING
     return (
@@ -193,6 +203,13 @@ def _validated(study: DeployedStudy) -> list[tuple[str, tuple[BetweenHospitals, 
         (endpoint, between_hospitals(ratio=found.ratio, slope=found.slope, c_index=None), found.case_mix)
         for endpoint, found in validated(study.plan, study.summaries).items()
     ]
+
+
+def _options(study: DeployedStudy) -> dict[str, Any] | None:
+    question = question_of(study.plan, study.schema)
+    if question is None:
+        return None
+    return page_of_options(question, released_options(study.plan, question, study.summaries))
 
 
 def _against_noise(study: DeployedStudy) -> Mapping[str, str]:

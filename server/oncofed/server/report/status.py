@@ -67,6 +67,9 @@ def status_lines(study: DeployedStudy, *, shown: str = "") -> tuple[str, ...]:
     if plan.validates is not None:
         lines.append(f"model: of another study, SHA-256 {plan.validates.sha256}; figures: `oncofed coordinator report`")
         return tuple(one_line(line, keep_indent=True) for line in lines)
+    if plan.trains and not plan.makes_model:
+        lines.append("model: none is handed out; this plan compares two options (`oncofed coordinator report`)")
+        return tuple(one_line(line, keep_indent=True) for line in lines)
     if not plan.trains:
         lines.append("model: none; this plan only counts who is there (`oncofed study readiness`)")
         return tuple(one_line(line, keep_indent=True) for line in lines)

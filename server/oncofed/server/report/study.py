@@ -97,6 +97,8 @@ class DeployedStudy:
         """Whether every planned round is done and the model released; without rounds, every count."""
         if not self.plan.trains:
             return all(summary.name in self.summaries for summary in self.plan.summaries)
+        if not self.plan.makes_model:
+            return self.trained and all(summary.name in self.summaries for summary in self.plan.summaries)
         return self.trained and self.weights is not None
 
     @property
@@ -135,12 +137,14 @@ def state_in_words(study: DeployedStudy) -> str:
         return _state_of_counts(study)
     done, planned = study.last_round, study.plan.training.rounds
     progress = f"round {done} of {planned} is done" if done else f"none of {planned} rounds is done yet"
+    came = "the model is" if study.plan.makes_model else "the comparison of options is"
     if study.finished:
-        return f"finished after {done} {'round' if done == 1 else 'rounds'}; the model is signed and released"
+        how = "signed and released" if study.plan.makes_model else "released"
+        return f"finished after {done} {'round' if done == 1 else 'rounds'}; {came} {how}"
     if study.stopped is not None:
         return f"stopped: {progress}; it can be resumed"
     if study.trained:
-        return f"all {planned} rounds are done; the model is not released yet"
+        return f"all {planned} rounds are done; {came} not released yet"
     return f"under way: {progress}" if study.rounds or study.events else f"not started: {progress}"
 
 

@@ -26,6 +26,7 @@ from oncofed.server.report.linear_effects import against_noise
 from oncofed.server.report.plots import key_markers_picture
 from oncofed.server.report.released_calibration import page_of_calibration
 from oncofed.server.report.released_explanations import page_of_markers
+from oncofed.server.report.released_options import page_of_options
 from oncofed.simulations.report.cohorts import cohort_row, cohort_rows, table_rows
 from oncofed.simulations.report.explanations import Explanations, explanations
 from oncofed.simulations.report.layer_values import layer_values_picture, selection_words
@@ -35,7 +36,6 @@ from oncofed.simulations.report.marker_plots import (
     waterfall_limits,
     waterfall_picture,
 )
-from oncofed.simulations.report.options import page_of_options
 from oncofed.simulations.report.panels import panel_content
 from oncofed.simulations.report.plots import (
     NAMED_SITES,
@@ -106,7 +106,9 @@ def _content(result: RunResult) -> dict[str, Any]:
         **_left_out(result),
         **_layers(result),
         **panel_content(result),
-        "options": page_of_options(result.options),
+        "options": None
+        if result.options is None
+        else page_of_options(result.options.question, result.options.released),
         **_explained(result),
         **_key_markers(result),
         "calibration": None

@@ -91,6 +91,7 @@ TRIAL = TargetTrial(
     required=("age_years", "ecog_performance_status", "uicc_stage"),
     modifiers=("biomarker_positive", "liver_metastases"),
     negative_outcome="death_of_other_causes",
+    time_zero="first day of systemic treatment",
 )
 """The question to which the truth belongs."""
 

@@ -15,7 +15,7 @@ import rich.console
 
 from oncofed.privacy.accounting import GaussianRelease, epsilon_of
 from oncofed.simulations.benchmarks.tables import Table, verdict
-from oncofed.simulations.options.heads import ROUNDS
+from oncofed.simulations.options.fitting import ROUNDS
 from oncofed.simulations.synthetic.treated import TRIAL, Twist
 from oncofed.simulations.treatment_study.measuring import (
     AT_ONE_HOSPITAL,

@@ -13,12 +13,11 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from oncofed.simulations.options.heads import (
-    Heads,
-    Observed,
+from oncofed.simulations.options.fitting import (
     fitted,
     observed,
     privately_trained,
+    with_constant_propensity,
     without_covariates,
 )
 from oncofed.simulations.synthetic.treated import (
@@ -33,6 +32,8 @@ from oncofed.survival.grid import TimeGrid
 from oncofed.survival.kaplan_meier import kaplan_meier
 from oncofed.treatment.balance import balance_rows, imbalances
 from oncofed.treatment.estimate import Comparison, Figure, by_modifier, compare
+from oncofed.treatment.heads import Heads
+from oncofed.treatment.question import Observed
 from oncofed.treatment.refusals import Checks, Refusal, first_refusal, groups_refused
 from oncofed.treatment.rows import in_groups, population_weights, rows
 
@@ -83,7 +84,7 @@ def trained_with(privacy: Privacy) -> Train:
 
 def wrong_propensity(patients: Observed, rng: np.random.Generator) -> Heads:
     """Right but for a constant chance of the second option."""
-    return fitted(patients).with_constant_propensity(float(patients.second.mean()))
+    return with_constant_propensity(fitted(patients), float(patients.second.mean()))
 
 
 def wrong_hazards(patients: Observed, rng: np.random.Generator) -> Heads:

@@ -10,14 +10,17 @@ from pathlib import Path
 import pytest
 from tests.options_asked import ASKED, STUDY
 
+from oncofed.client.patients.options_sums import options_kind, refuse_unless_asked
 from oncofed.client.patients.summaries import refuse_unknown
 from oncofed.errors import FederationFailure, PrivacyRefusal
 from oncofed.privacy.accounting import epsilon_of
 from oncofed.privacy.ledger import Charge
 from oncofed.privacy.policy import planned_releases_of
+from oncofed.protocol.options_layout import OPTIONS
 from oncofed.protocol.plan_words import plan_in_words
+from oncofed.protocol.summary_spec import SummaryKind
 from oncofed.simulations.federation import Earlier
-from oncofed.simulations.options.compared import OPTIONS, compared_options
+from oncofed.simulations.options.compared import compared_options
 from oncofed.simulations.progress import no_progress
 from oncofed.simulations.results import RunResult
 from oncofed.simulations.run import run_study
@@ -67,7 +70,6 @@ def test_a_hospital_goes_on_from_what_the_prognosis_spent_and_refuses_what_passe
     assert result.options is not None
     compare = partial(
         compared_options,
-        result.options.question,
         result.options.plan,
         result.hospitals,
         resume=False,
@@ -113,7 +115,9 @@ def test_a_finished_comparison_is_not_asked_again(result: RunResult, study: Stud
     assert again.options.released.everybody.compared == result.options.released.everybody.compared
 
 
-def test_a_policy_that_does_not_allow_it_refuses_the_plan_and_no_node_computes_it(result: RunResult) -> None:
+def test_a_policy_that_does_not_allow_it_refuses_the_plan_and_so_does_a_guard_without_its_question(
+    result: RunResult,
+) -> None:
     assert result.options is not None
     plan = result.options.plan
     site = plan.roster[0]
@@ -124,8 +128,24 @@ def test_a_policy_that_does_not_allow_it_refuses_the_plan_and_no_node_computes_i
     closed.refuse_unless_allowed(result.plan, site=site)  # the prognosis is another matter
     with pytest.raises(PrivacyRefusal, match="options is not computed here"):
         refuse_unknown(plan)
+    question = result.options.question
+    for given in (None, replace(question, trial=replace(question.trial, horizon=12.0))):
+        with pytest.raises(PrivacyRefusal, match="another question about options"):
+            refuse_unless_asked(plan, given)
+    with pytest.raises(PrivacyRefusal, match="another question about options"):
+        refuse_unless_asked(result.plan, question)
+    longer = replace(plan, model=replace(plan.model, columns=plan.model.columns + 1))
+    with pytest.raises(PrivacyRefusal, match="other numbers than its target trial"):
+        refuse_unless_asked(longer, question)
+    (spec,) = plan.summaries
+    fewer = replace(plan, summaries=(replace(spec, cells=spec.cells - 1),))
+    with pytest.raises(PrivacyRefusal, match="numbers and not"):
+        refuse_unknown(fewer, {SummaryKind.OPTIONS: options_kind(question)})
     words = plan_in_words(plan, result.test.schema, parameters=plan.model.parameters)
-    assert "show_treatment_comparison = true" in words.replace("\n  ", " ")
+    words = words.replace("\n  ", " ")
+    for said in ("show_treatment_comparison = true", "second option says who got which", "handed to nobody"):
+        assert said in words, said
+    assert "to predict" not in words
     assert plan.summary(OPTIONS) is not None
 
 

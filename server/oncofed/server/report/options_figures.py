@@ -4,22 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
-from oncofed.simulations.options.compared import OptionsCompared
-from oncofed.simulations.options.release import Group
 from oncofed.treatment.estimate import Figure, e_value
+from oncofed.treatment.question import Question
+from oncofed.treatment.release import Group, Options
 
 
-def options_figures(found: OptionsCompared) -> dict[str, Any]:
+def options_figures(question: Question, told: Options | None) -> dict[str, Any]:
     """Differences are the second option less the first; the mean time in the grid's unit. Of a group that is refused
     there is the reason alone.
     """
-    asked, told = found.question.asked, found.released
-    scale = found.question.grid.bounds[-1]
+    trial, scale = question.trial, question.grid.bounds[-1]
     content: dict[str, Any] = {
-        "first": asked.first,
-        "second": asked.second,
-        "landmark": asked.landmark,
-        "horizon": asked.horizon,
+        "first": trial.options[0],
+        "second": trial.options[1],
+        "landmark": trial.landmark,
+        "horizon": trial.horizon,
         "groups": {},
         "not_apart": None,
     }

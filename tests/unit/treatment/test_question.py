@@ -12,10 +12,10 @@ from tests.options_asked import ASKED, BENCHMARK, STUDY
 
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.validation import validate
-from oncofed.simulations.options.asked import TargetTrialSection
-from oncofed.simulations.options.question import Question
 from oncofed.simulations.study import read_study
 from oncofed.simulations.synthetic.treated import generate_treated, treated_schema
+from oncofed.treatment.heads import as_vector, first_heads
+from oncofed.treatment.question import Question
 
 SCHEMA = treated_schema()
 
@@ -24,8 +24,8 @@ def question(folder: Path, *overrides: str) -> Question:
     path = folder / "study.toml"
     path.write_text(STUDY + ASKED)
     asked = read_study(path, overrides=overrides).target_trial
-    assert isinstance(asked, TargetTrialSection)
-    return Question(asked, SCHEMA, ("one", "two"))
+    assert asked is not None
+    return Question(asked.trial, SCHEMA, ("one", "two"))
 
 
 def patients(**columns: Any) -> Cohort:
@@ -97,12 +97,13 @@ def test_whom_a_trial_would_have_taken_is_marked(tmp_path: Path) -> None:
     path.write_text(STUDY + ASKED + BENCHMARK)
     asked = read_study(path).target_trial
     assert asked is not None
-    about = Question(asked, SCHEMA, ("one",))
+    about = Question(asked.trial, SCHEMA, ("one",))
     found = about.patients(patients(age_years=[50, 70, 71, 90]), hospital="one")
     np.testing.assert_array_equal(about.trial_like(found), [1, 1, 0, 0])
 
 
 def test_training_starts_from_public_hazards(tmp_path: Path) -> None:
-    heads = question(tmp_path).first_heads()
+    heads = first_heads(question(tmp_path))
+    assert as_vector(heads).size == question(tmp_path).numbers
     np.testing.assert_allclose(np.exp(heads.baseline[1][:, 0]), [0.015 * 3, 0.005 * 3, 0.01 * 3])
     assert heads.chance(np.ones((1, len(question(tmp_path).confounders))))[0] == pytest.approx(0.5)

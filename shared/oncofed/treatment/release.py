@@ -24,11 +24,11 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from oncofed.simulations.options.heads import from_vector
-from oncofed.simulations.options.question import Question
-from oncofed.survival.likelihood import PatientTensors
+from oncofed.survival.encoded_patients import EncodedPatients
 from oncofed.treatment.balance import balance_rows, imbalances
 from oncofed.treatment.estimate import Comparison, by_modifier, compare
+from oncofed.treatment.heads import Heads, first_heads, from_vector
+from oncofed.treatment.question import Question
 from oncofed.treatment.refusals import Checks, Refusal, first_refusal, groups_refused
 from oncofed.treatment.rows import NUMBERS, rows
 
@@ -45,7 +45,7 @@ class _Part:
 
 def parts_of(question: Question) -> Mapping[str, _Part]:
     """By name, in the order in which they stand in a row."""
-    trial, known = question.trial, question.asked.benchmark
+    trial, known = question.trial, question.trial.benchmark
     there = {
         "comparison": (0.40, len(trial.groups) * NUMBERS),
         "balance": (0.36, 1 + len(question.balanced)),
@@ -62,9 +62,14 @@ def cells_of(question: Question) -> int:
     return sum(part.cells for part in parts_of(question).values())
 
 
-def release_rows(question: Question, weights: FloatArray, patients: PatientTensors) -> FloatArray:
+def release_rows(question: Question, weights: FloatArray, patients: EncodedPatients) -> FloatArray:
     """(patients, cells): what each adds. weights: of the released models, as `heads.as_vector` has them."""
-    heads, seen = from_vector(weights, question.first_heads()), question.observed(patients)
+    with np.errstate(all="ignore"):  # weights are the server's; what overflows tells of itself
+        return _release_rows(question, from_vector(weights, first_heads(question)), patients)
+
+
+def _release_rows(question: Question, heads: Heads, patients: EncodedPatients) -> FloatArray:
+    seen = question.observed(patients)
     everybody = np.arange(len(seen.z))
 
     def compared(causes: tuple[int, ...]) -> FloatArray:

@@ -11,10 +11,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from oncofed.simulations.options.compared import OptionsCompared
-from oncofed.simulations.options.question import Question
-from oncofed.simulations.options.release import Group, Options
 from oncofed.treatment.estimate import Figure, e_value
+from oncofed.treatment.question import Question
+from oncofed.treatment.release import Group, Options
+from oncofed.treatment.trial_words import question_words
 from oncofed.words.names import plain_name
 from oncofed.words.numbers import decimals, percent, whole
 
@@ -33,21 +33,19 @@ class GroupRow:
     refusal: str = ""
 
 
-def page_of_options(found: OptionsCompared | None) -> dict[str, Any] | None:
-    """For the page; None where the study does not ask. `rows` are empty where all is refused."""
-    if found is None:
-        return None
-    question, told = found.question, found.released
+def page_of_options(question: Question, told: Options | None) -> dict[str, Any]:
+    """For the page. told: None where nothing is released. `rows` are empty where all is refused."""
     return {
-        "asked": question_words(question),
+        "asked": question_words(question.trial, question.grid.unit),
         "refusal": "Nothing was released: the notes say why." if told is None else _words(told.everybody),
         "sentence": "" if told is None or _words(told.everybody) else difference_words(question, told.everybody),
         "rows": () if told is None else tuple(_rows(question, told)),
         "not_apart": "" if told is None or _words(told.everybody) else told.not_apart,
-        "horizon": _time(question, question.asked.horizon),
+        "horizon": _time(question, question.trial.horizon),
         "checks": () if told is None else tuple(_checks(question, told)),
         "caveats": tuple(_caveats(question)),
-        "options": (question.asked.first, question.asked.second),
+        "options": question.trial.options,
+        "unit": question.grid.unit,
     }
 
 
@@ -55,27 +53,10 @@ def _words(group: Group) -> str:
     return "" if group.refusal is None else group.refusal.words
 
 
-def question_words(question: Question) -> str:
-    """What was asked, before any result was known."""
-    asked = question.asked
-    who = f" ({'; '.join(asked.eligible)})" if asked.eligible else ""
-    landmark = (
-        f" and followed from {_time(question, asked.landmark)} after it on, among those still alive and observed then"
-        if asked.landmark
-        else ""
-    )
-    ends = " or ".join(map(plain_name, asked.outcomes))
-    return (
-        f"Of patients{who} who could have got either option at time zero ({asked.time_zero}){landmark}: how many more "
-        f"would be alive without {ends} at {_time(question, asked.horizon)} if all had got {asked.second} (second "
-        f"option) than if all had got {asked.first} (first option)?"
-    )
-
-
 def difference_words(question: Question, group: Group) -> str:
     """The one sentence."""
     found = group.compared.difference
-    at = f"at {_time(question, question.asked.horizon)}"
+    at = f"at {_time(question, question.trial.horizon)}"
     low, high = 100 * found.low, 100 * found.high
     if found.holds_zero:
         return (
@@ -129,14 +110,14 @@ def _checks(question: Question, told: Options) -> Iterator[tuple[str, str]]:
             f"{plain_name(worst.confounder)}: {_limits(worst.difference, 2)}",
         )
     if told.checks.negative is not None:
-        name = plain_name(question.asked.negative_outcome or "")
+        name = plain_name(question.trial.negative_outcome or "")
         yield (
             f"Difference of 100 patients in {name}, which neither option can change",
             _of_100(told.checks.negative.difference),
         )
     for name, share in told.checks.recorded.items():
         yield f"Recorded: {plain_name(name)}", percent(min(max(share, 0.0), 1.0))
-    known = question.asked.benchmark
+    known = question.trial.benchmark
     if known is not None and told.checks.trial_like is not None:
         ours = _of_100(told.checks.trial_like.difference)
         value, low, high = (decimals(100 * each, 1) for each in (known.difference, known.low, known.high))
@@ -158,9 +139,9 @@ def _caveats(question: Question) -> Iterator[str]:
         "who came and the noise go. It says nothing of one patient, and puts options in no order."
     )
     yield "It belongs to patients who could have got either option; who hardly could counts for little."
-    if question.asked.benchmark is None:
+    if question.trial.benchmark is None:
         yield "No randomised trial was named, so none was found again."
-    if question.asked.negative_outcome is None:
+    if question.trial.negative_outcome is None:
         yield "No outcome was named that neither option can change, so nothing was held against one."
 
 

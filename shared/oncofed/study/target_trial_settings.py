@@ -1,61 +1,23 @@
 """What does the section [target_trial] of a study file ask for: which two options are compared, and of whom?
 
 It is read and judged by itself here; what it names is held against the schema when the plan is made
-(`TargetTrialSection.refuse_unless_it_fits`), with every fault at once. Imports no torch.
+(`TargetTrial.refuse_unless_it_fits`), with every fault at once. Imports no torch.
 """
 
 from __future__ import annotations
 
-import operator
-import re
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated
 
-import numpy as np
-from numpy.typing import NDArray
-
-from oncofed.cohort.schema import Kind, StudySchema
-from oncofed.errors import Fault, InvalidInput
 from oncofed.file_model import Known, Rule, Wrong
 from oncofed.protocol.plan import TrainingMode
+from oncofed.treatment.conditions import REMEDY, Condition
 from oncofed.treatment.target_trial import Benchmark, TargetTrial
-
-FloatArray = NDArray[np.float64]
-
-_COMPARED: dict[str, Callable[[FloatArray, float], Any]] = {
-    ">=": operator.ge,
-    "<=": operator.le,
-    "=": operator.eq,
-}
-_CONDITION = re.compile(r"(?P<marker>.*\S)\s+(?P<sign>>=|<=|=)\s+(?P<number>-?[0-9]+(\.[0-9]+)?)")
-
-
-@dataclass(frozen=True)
-class Condition:
-    """Such as "age_years >= 18": of a marker, who has it recorded and so."""
-
-    marker: str
-    sign: str
-    number: float
-
-    @staticmethod
-    def of(text: str) -> Condition | None:
-        """None for another text."""
-        found = _CONDITION.fullmatch(text)
-        return None if found is None else Condition(found["marker"], found["sign"], float(found["number"]))
-
-    def holds(self, values: FloatArray) -> NDArray[np.bool_]:
-        """values: (patients,), NaN where not recorded; of these it does not hold."""
-        return np.asarray(_COMPARED[self.sign](values, self.number), dtype=np.bool_)
 
 
 def _conditions(texts: tuple[str, ...] | None, known: Known) -> tuple[str, ...] | None:
     if any(Condition.of(text) is None for text in texts or ()):
-        raise Wrong(
-            "holds a text that is no condition",
-            'Write a marker, >=, <= or =, and a number, with blanks between: "age_years >= 18".',
-        )
+        raise Wrong("holds a text that is no condition", REMEDY)
     return texts
 
 
@@ -123,7 +85,7 @@ class TargetTrialSection:
 
     @property
     def trial(self) -> TargetTrial:
-        """As `oncofed.treatment` has it."""
+        """As a plan has it."""
         known = self.benchmark
         return TargetTrial(
             treatment=self.treatment,
@@ -134,36 +96,13 @@ class TargetTrialSection:
             required=self.required,
             modifiers=self.modifiers,
             negative_outcome=self.negative_outcome,
-            benchmark=None if known is None else Benchmark(known.difference, known.low, known.high, known.source),
+            benchmark=None
+            if known is None
+            else Benchmark(known.difference, known.low, known.high, known.source, known.eligible),
+            time_zero=self.time_zero,
+            eligible=self.eligible,
+            landmark=self.landmark,
         )
-
-    @property
-    def causes(self) -> tuple[str, ...]:
-        """Endpoints of the schema that end somebody's follow-up: the outcomes, and the negative one."""
-        negative = () if self.negative_outcome is None else (self.negative_outcome,)
-        return (*self.outcomes, *(name for name in negative if name not in self.outcomes))
-
-    def refuse_unless_it_fits(self, schema: StudySchema) -> None:
-        """Raises InvalidInput with every fault."""
-        faults = list(self._faults(schema))
-        try:
-            self.trial.refuse_unless_it_fits(schema)
-        except InvalidInput as found:
-            faults = [*found.faults, *faults]
-        if faults:
-            raise InvalidInput(faults)
-
-    def _faults(self, schema: StudySchema) -> Iterator[Fault]:
-        if self.landmark not in schema.grid.bounds:
-            what, remedy = "is no bound of the schema's intervals", "Choose one of [time] interval_bounds, such as 0."
-            yield Fault("[target_trial], landmark", what, remedy)
-        of_trial = () if self.benchmark is None else self.benchmark.eligible
-        kinds = {marker.name: marker.kind for marker in schema.markers}
-        for where, texts in (("[target_trial]", self.eligible), ("[target_trial.benchmark]", of_trial)):
-            for condition in filter(None, map(Condition.of, texts)):
-                if kinds.get(condition.marker, Kind.CATEGORICAL) is Kind.CATEGORICAL:
-                    what = f'"{condition.marker}" is no marker of the schema that has numbers'
-                    yield Fault(f"{where}, eligible", what, "Name one that is a number, ordinal or binary.")
 
 
 def beside_the_rest(asked: TargetTrialSection | None, known: Known) -> TargetTrialSection | None:

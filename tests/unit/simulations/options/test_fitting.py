@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 
 from oncofed.protocol.weights import in_range
-from oncofed.simulations.options.heads import Heads, Observed, as_vector, bounded_sum
+from oncofed.simulations.options.fitting import bounded_sum
+from oncofed.treatment.heads import Heads, as_vector, gradient_rows
+from oncofed.treatment.question import Observed
 
 CAUSES, INTERVALS, MARKERS = 2, 4, 3
 STARTS = np.full((2, CAUSES, INTERVALS), -50.0)
@@ -44,3 +46,15 @@ def test_one_patient_moves_a_sum_by_its_bound_whatever_the_weights(hostile: Call
     assert np.isfinite(found).all()
     assert np.linalg.norm(found - others) <= 1 + 1e-9
     assert np.linalg.norm(others) > 1
+
+
+def test_the_sum_that_is_run_thousands_of_times_is_that_of_the_rows_of_a_hospital() -> None:
+    rng = np.random.default_rng(3)
+    heads = Heads(rng.normal(size=1 + MARKERS), rng.normal(size=STARTS.shape) - 2, 0.3 * rng.normal(size=FLAT.shape))
+    at_risk = np.sort(rng.random((40, INTERVALS)))[:, ::-1]
+    events = np.zeros((CAUSES, 40, INTERVALS))  # one a patient at most
+    events[rng.integers(0, CAUSES, 30), np.arange(30), rng.integers(0, INTERVALS, 30)] = 1
+    patients = Observed(rng.normal(size=(40, MARKERS)), rng.random(40) < 0.5, events, at_risk)
+    expected = gradient_rows(heads, patients).sum(axis=0)
+    assert np.abs(expected).max() > 1
+    np.testing.assert_allclose(bounded_sum(heads, patients), expected, atol=1e-12)

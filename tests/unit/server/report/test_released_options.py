@@ -7,23 +7,24 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from tests.html_pages import unsafe
 from tests.options_asked import ASKED, STUDY
 from tests.unit.simulations.report.fake_results import fake_result
 
+from oncofed.server.report.released_options import page_of_options as page_of
 from oncofed.simulations.options.compared import OptionsCompared
-from oncofed.simulations.options.question import Question
-from oncofed.simulations.options.release import Group, Options
-from oncofed.simulations.report.options import page_of_options, question_words
 from oncofed.simulations.report.page import render_report
 from oncofed.simulations.study import read_study
 from oncofed.simulations.synthetic.treated import treated_schema
 from oncofed.treatment.balance import Imbalance
 from oncofed.treatment.estimate import Comparison, Figure
+from oncofed.treatment.question import Question
 from oncofed.treatment.refusals import Checks, Reason, Refusal
+from oncofed.treatment.release import Group, Options
+from oncofed.treatment.trial_words import question_words
 
 REFUSED = Refusal(Reason.POSITIVITY, "In this group hardly anybody got one of the options.")
 
@@ -33,7 +34,7 @@ def question(folder: Path, *overrides: str, benchmark: str = "") -> Question:
     path.write_text(STUDY + ASKED + benchmark)
     asked = read_study(path, overrides=overrides).target_trial
     assert asked is not None
-    return Question(asked, treated_schema(), ("one", "two", "three"))
+    return Question(asked.trial, treated_schema(), ("one", "two", "three"))
 
 
 def group(name: str, difference: float, refusal: Refusal | None = None) -> Group:
@@ -70,6 +71,10 @@ def compared(
     )
 
 
+def page_of_options(found: OptionsCompared) -> dict[str, Any]:
+    return page_of(found.question, found.released)
+
+
 @pytest.mark.parametrize(
     ("difference", "said"),
     [
@@ -80,20 +85,19 @@ def compared(
 )
 def test_a_difference_is_told_of_100_patients_with_its_limits(tmp_path: Path, difference: float, said: str) -> None:
     told = page_of_options(compared(question(tmp_path), group("all", difference)))
-    assert told is not None
     assert said in told["sentence"]
 
 
 def test_what_was_asked_is_told_with_eligibility_time_zero_and_landmark(tmp_path: Path) -> None:
-    words = question_words(question(tmp_path, "target_trial.landmark=3", "target_trial.eligible=['uicc_stage >= 3']"))
+    asked = question(tmp_path, "target_trial.landmark=3", "target_trial.eligible=['uicc_stage >= 3']")
+    words = question_words(asked.trial, "months")
     for said in ("uicc_stage >= 3", "first day of systemic treatment", "3 months", "24 months", "death of cancer"):
         assert said in words, said
-    assert "3 months" not in question_words(question(tmp_path))
+    assert "3 months" not in question_words(question(tmp_path).trial, "months")
 
 
 def test_where_all_is_refused_there_is_the_reason_and_no_figure(tmp_path: Path) -> None:
     told = page_of_options(compared(question(tmp_path), group("all", 0.1, REFUSED), [group("with biomarker", 0.3)]))
-    assert told is not None
     assert told["refusal"] == REFUSED.words
     assert (told["sentence"], told["rows"]) == ("", ())
 
@@ -101,7 +105,6 @@ def test_where_all_is_refused_there_is_the_reason_and_no_figure(tmp_path: Path) 
 def test_a_group_that_is_refused_has_its_reason_beside_those_that_are_shown(tmp_path: Path) -> None:
     groups = [group("without biomarker_positive", 0.05), group("with biomarker_positive", 0.3, REFUSED)]
     told = page_of_options(compared(question(tmp_path), group("all", 0.1), groups))
-    assert told is not None
     everybody, without, with_it = told["rows"]
     assert everybody.treated == "1,234 and 2,345"
     assert everybody.difference == "10.0 (6.1 to 13.9)"
@@ -115,14 +118,12 @@ def test_groups_that_do_not_follow_what_was_foretold_are_not_shown_apart(tmp_pat
     told = page_of_options(
         compared(question(tmp_path), group("all", 0.1), [group("with biomarker", 0.3)], not_apart="They do not follow.")
     )
-    assert told is not None
     assert len(told["rows"]) == 1
     assert told["not_apart"] == "They do not follow."
 
 
 def test_what_was_looked_at_is_told_and_a_trial_that_was_not_named_too(tmp_path: Path) -> None:
     told = page_of_options(compared(question(tmp_path), group("all", 0.1)))
-    assert told is not None
     looked_at = " ".join(f"{name} {value}" for name, value in told["checks"])
     assert "albumin" in looked_at
     assert "age years" not in looked_at  # the largest alone
@@ -131,7 +132,6 @@ def test_what_was_looked_at_is_told_and_a_trial_that_was_not_named_too(tmp_path:
     assert any("No randomised trial was named" in each for each in told["caveats"])
     trial = '[target_trial.benchmark]\ndifference = 0.07\nlow = 0.01\nhigh = 0.13\nsource = "A trial, 2001"\n'
     named = page_of_options(compared(question(tmp_path, benchmark=trial), group("all", 0.1)))
-    assert named is not None
     assert any("it found 7.0 (1.0 to 13.0; A trial, 2001)" in name for name, _ in named["checks"])
     assert not any("No randomised trial was named" in each for each in named["caveats"])
 
@@ -151,7 +151,5 @@ def test_the_section_is_safe_and_orders_nothing(tmp_path: Path) -> None:
     assert 'id="options"' not in render_report(result)
     refused = render_report(replace(result, options=compared(asked, group("all", 0.1, REFUSED))))
     assert "Not shown." in refused.split('<section id="options">')[1].split("</section>")[0]
-    assert page_of_options(None) is None
     nothing = page_of_options(compared(asked, group("all", 0.1), released=False))
-    assert nothing is not None
     assert "Nothing was released" in nothing["refusal"]

@@ -2,7 +2,7 @@
 
 A patient is one row of numbers (`Question.columns`) and one course from the landmark to the horizon, on the schema's
 intervals: which cause ended it, and how much of each interval was spent at risk. All follows from public constants and
-that patient alone. Who is not eligible adds nothing anywhere.
+that patient alone. Who is not eligible adds nothing anywhere. Imports no torch.
 
 Composite follow-up ends with the earliest end of any of the endpoints that are looked at: with the event of those whose
 event came then, and else as lost.
@@ -14,16 +14,14 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import Column, Role, columns, encode
 from oncofed.cohort.schema import StudySchema
-from oncofed.simulations.options.asked import Condition, TargetTrialSection
-from oncofed.simulations.options.heads import Heads, Observed
+from oncofed.survival.encoded_patients import EncodedPatients
 from oncofed.survival.grid import TimeGrid
-from oncofed.survival.likelihood import PatientTensors
+from oncofed.treatment.conditions import Condition
 from oncofed.treatment.target_trial import TargetTrial
 
 FloatArray = NDArray[np.float64]
@@ -33,40 +31,50 @@ _BEFORE_HOSPITALS = 3
 
 
 @dataclass(frozen=True, eq=False)
+class Observed:
+    """z: (patients, markers). second: (patients,), the option. events: (causes, patients, intervals), d_k of each
+    cause of an end; at_risk: (patients, intervals). All up to the horizon. hospital: (patients, hospitals), 1 at each
+    one's own, so that each hospital may prefer an option; None: they are all alike.
+    """
+
+    z: FloatArray
+    second: NDArray[np.bool_]
+    events: FloatArray
+    at_risk: FloatArray
+    hospital: FloatArray | None = None
+
+
+@dataclass(frozen=True, eq=False)
 class Question:
     """The target trial for tables of one schema. hospitals: in the roster's order. All is public."""
 
-    asked: TargetTrialSection
+    trial: TargetTrial
     schema: StudySchema
     hospitals: tuple[str, ...]
 
     @cached_property
-    def trial(self) -> TargetTrial:
-        return self.asked.trial
-
-    @cached_property
     def grid(self) -> TimeGrid:
         """From the landmark, its 0, to the horizon."""
-        asked, grid = self.asked, self.schema.grid
-        bounds = tuple(bound - asked.landmark for bound in grid.bounds if asked.landmark <= bound <= asked.horizon)
+        trial, grid = self.trial, self.schema.grid
+        bounds = tuple(bound - trial.landmark for bound in grid.bounds if trial.landmark <= bound <= trial.horizon)
         return TimeGrid(bounds, grid.unit)
 
     @cached_property
     def causes(self) -> tuple[int, ...]:
         """Endpoints of the schema that end somebody's follow-up. In a patient's events being lost comes after them."""
         names = [endpoint.name for endpoint in self.schema.endpoints]
-        return tuple(names.index(name) for name in self.asked.causes)
+        return tuple(names.index(name) for name in self.trial.causes)
 
     @property
     def outcomes(self) -> tuple[int, ...]:
         """Which of the causes end survival."""
-        return tuple(range(len(self.asked.outcomes)))
+        return tuple(range(len(self.trial.outcomes)))
 
     @property
     def negative(self) -> tuple[int, ...]:
         """Which is the negative outcome; empty where there is none."""
-        name = self.asked.negative_outcome
-        return () if name is None else (self.asked.causes.index(name),)
+        name = self.trial.negative_outcome
+        return () if name is None else (self.trial.causes.index(name),)
 
     @cached_property
     def confounders(self) -> tuple[Column, ...]:
@@ -74,7 +82,7 @@ class Question:
         return tuple(column for column in columns(self.schema) if self._is_adjusted_for(column))
 
     def _is_adjusted_for(self, column: Column) -> bool:
-        names = {*self.asked.adjust_for}
+        names = {*self.trial.adjust_for}
         of_modality = {marker.modality.value for marker in self.schema.markers if marker.name in names}
         is_named = column.source in names or (column.role is Role.MISSING and column.source in of_modality)
         return is_named and column.weight != 0
@@ -99,16 +107,11 @@ class Question:
         """
         return _BEFORE_HOSPITALS + len(self.hospitals) + len(self.trial.required) + len(self.confounders)
 
-    def first_heads(self) -> Heads:
-        """Where training starts: an even chance, and hazards of the schema; that of being lost is their mean."""
-        public = [self.schema.baseline_hazard[cause] for cause in self.causes]
-        hazard = np.outer([*public, np.mean(public)], self.grid.widths)
-        markers = len(self.confounders)
-        return Heads(
-            np.zeros(1 + markers + len(self.hospitals)),
-            np.log(np.broadcast_to(hazard, (2, *hazard.shape))),
-            np.zeros((2, len(hazard), markers)),
-        )
+    @property
+    def numbers(self) -> int:
+        """Of the models (`heads.Heads`)."""
+        markers, causes = len(self.confounders), len(self.causes) + 1
+        return 1 + markers + len(self.hospitals) + 2 * causes * (self.grid.intervals + markers)
 
     # --- patients
 
@@ -117,13 +120,13 @@ class Question:
         found = np.ones(len(cohort), dtype=np.bool_)
         for name in (self.trial.treatment, *self.trial.modifiers):
             found &= np.isfinite(cohort.marker_values(name))
-        found &= _all_hold(self.asked.eligible, cohort)
+        found &= _all_hold(self.trial.eligible, cohort)
         causes = list(self.causes)
         # Under observation from the landmark on: who came later has lived until then, whatever the option.
-        found &= (cohort.entry[:, causes] <= self.asked.landmark).all(axis=1)
-        return np.asarray(found & (cohort.exit[:, causes].min(axis=1) > self.asked.landmark))
+        found &= (cohort.entry[:, causes] <= self.trial.landmark).all(axis=1)
+        return np.asarray(found & (cohort.exit[:, causes].min(axis=1) > self.trial.landmark))
 
-    def patients(self, cohort: Cohort, *, hospital: str) -> PatientTensors:
+    def patients(self, cohort: Cohort, *, hospital: str) -> EncodedPatients:
         """Of one hospital, who is eligible. Events: (patients, causes and being lost, intervals)."""
         who = cohort.subset(np.flatnonzero(self.eligible(cohort)))
         x = np.concatenate(
@@ -143,11 +146,11 @@ class Question:
         end = ends.min(axis=1)
         came = who.observed[:, list(self.causes)] & (ends == end[:, None])
         came &= np.cumsum(came, axis=1) == 1  # of two at once, the first that is named
-        followed = end - self.asked.landmark
+        followed = end - self.trial.landmark
         lost = ~came.any(axis=1)
         events = np.stack([self.grid.events(followed, of) for of in (*came.T, lost)], axis=1)
         at_risk = self.grid.at_risk(np.zeros(len(who)), followed)[:, None, :]
-        return PatientTensors.of(*(torch.as_tensor(part) for part in (x, events, at_risk)))
+        return EncodedPatients(x, events, at_risk)
 
     def _modifiers(self, who: Cohort) -> NDArray[np.bool_]:
         names = self.trial.modifiers
@@ -157,7 +160,7 @@ class Question:
         return found
 
     def _trial_like(self, who: Cohort) -> NDArray[np.bool_]:
-        known = self.asked.benchmark
+        known = self.trial.benchmark
         return _all_hold(() if known is None else known.eligible, who)
 
     def _confounders(self, who: Cohort) -> FloatArray:
@@ -171,29 +174,29 @@ class Question:
 
     # --- what a row of numbers says
 
-    def observed(self, patients: PatientTensors) -> Observed:
+    def observed(self, patients: EncodedPatients) -> Observed:
         """As models see them."""
-        x, begins = patients.x.numpy(), _BEFORE_HOSPITALS + len(self.hospitals)
+        x, begins = patients.x, _BEFORE_HOSPITALS + len(self.hospitals)
         return Observed(
             z=x[:, begins + len(self.trial.required) :],
             second=x[:, _GIVEN] == 1,
-            events=patients.events.numpy().swapaxes(0, 1),
-            at_risk=patients.at_risk.numpy()[:, 0],
+            events=patients.events.swapaxes(0, 1),
+            at_risk=patients.at_risk[:, 0],
             hospital=x[:, _BEFORE_HOSPITALS:begins],
         )
 
-    def groups(self, patients: PatientTensors) -> NDArray[np.intp]:
+    def groups(self, patients: EncodedPatients) -> NDArray[np.intp]:
         """(patients,): `TargetTrial.group_of`."""
-        return patients.x.numpy()[:, _GROUP].astype(np.intp)
+        return patients.x[:, _GROUP].astype(np.intp)
 
-    def trial_like(self, patients: PatientTensors) -> FloatArray:
+    def trial_like(self, patients: EncodedPatients) -> FloatArray:
         """(patients,), 1 or 0: whether the benchmark's trial would have taken them."""
-        return np.asarray(patients.x.numpy()[:, _TRIAL_LIKE])
+        return np.asarray(patients.x[:, _TRIAL_LIKE])
 
-    def recorded(self, patients: PatientTensors) -> FloatArray:
+    def recorded(self, patients: EncodedPatients) -> FloatArray:
         """(patients, required), 1 or 0."""
         begins = _BEFORE_HOSPITALS + len(self.hospitals)
-        return np.asarray(patients.x.numpy()[:, begins : begins + len(self.trial.required)])
+        return np.asarray(patients.x[:, begins : begins + len(self.trial.required)])
 
 
 def _all_hold(texts: tuple[str, ...], cohort: Cohort) -> NDArray[np.bool_]:

@@ -9,13 +9,14 @@ import pytest
 from tests.options_asked import ASKED, BENCHMARK, STUDY
 
 from oncofed.cohort.validation import validate
-from oncofed.simulations.options.heads import Heads, as_vector, bounded_sum
-from oncofed.simulations.options.question import Question
-from oncofed.simulations.options.release import cells_of, options_of, parts_of, release_rows
 from oncofed.simulations.study import read_study
 from oncofed.simulations.synthetic.treated import generate_treated, treated_schema
-from oncofed.survival.likelihood import PatientTensors
+from oncofed.survival.encoded_patients import EncodedPatients
+from oncofed.survival.likelihood import tensors_of
 from oncofed.treatment.estimate import compare
+from oncofed.treatment.heads import Heads, as_vector, first_heads, gradient_rows
+from oncofed.treatment.question import Question
+from oncofed.treatment.release import cells_of, options_of, parts_of, release_rows
 from oncofed.treatment.rows import rows
 
 MADE = generate_treated(patients=300, hospitals=1, seed=5)
@@ -28,16 +29,22 @@ def about(tmp_path: Path) -> Question:
     path.write_text(STUDY + ASKED + BENCHMARK)
     asked = read_study(path).target_trial
     assert asked is not None
-    return Question(asked, treated_schema(), ("here", "there"))
+    return Question(asked.trial, treated_schema(), ("here", "there"))
 
 
 @pytest.fixture
-def patients(about: Question) -> PatientTensors:
-    return about.patients(COHORT, hospital="there")
+def patients(about: Question) -> EncodedPatients:
+    """As a guard has them."""
+    kept = tensors_of(about.patients(COHORT, hospital="there"))
+    return EncodedPatients(kept.x.numpy(), kept.events.numpy(), kept.at_risk.numpy())
+
+
+def some_of(patients: EncodedPatients, who: object) -> EncodedPatients:
+    return EncodedPatients(patients.x[who], patients.events[who], patients.at_risk[who])
 
 
 def some_heads(about: Question, size: float, seed: int) -> Heads:
-    rng, first = np.random.default_rng(seed), about.first_heads()
+    rng, first = np.random.default_rng(seed), first_heads(about)
     return Heads(
         *(part + size * rng.standard_normal(part.shape) for part in (first.propensity, first.baseline, first.slopes))
     )
@@ -45,7 +52,7 @@ def some_heads(about: Question, size: float, seed: int) -> Heads:
 
 @pytest.mark.parametrize("size", [0.0, 0.3, 3.0])
 def test_neither_a_row_of_the_release_nor_a_gradient_is_longer_than_1(
-    about: Question, patients: PatientTensors, size: float
+    about: Question, patients: EncodedPatients, size: float
 ) -> None:
     heads = some_heads(about, size, seed=2)
     found = release_rows(about, as_vector(heads), patients)
@@ -53,8 +60,24 @@ def test_neither_a_row_of_the_release_nor_a_gradient_is_longer_than_1(
     lengths = np.linalg.norm(found, axis=1)
     assert lengths.max() <= 1 + 1e-9
     assert lengths.max() > 0.5
-    each = [bounded_sum(heads, about.observed(patients.rows(slice(row, row + 1)))) for row in range(60)]
+    each = gradient_rows(heads, about.observed(patients))
+    assert each.shape == (300, about.numbers)
     assert np.linalg.norm(each, axis=1).max() <= 1 + 1e-9
+
+
+@pytest.mark.parametrize("size", [0.3, 30.0, 1e4])
+def test_what_a_patient_adds_is_the_same_bits_whoever_else_is_there(
+    about: Question, patients: EncodedPatients, size: float
+) -> None:
+    heads = some_heads(about, size, seed=4)
+    order = np.random.default_rng(5).permutation(300)
+    for rows_of in (
+        lambda some: release_rows(about, as_vector(heads), some),
+        lambda some: gradient_rows(heads, about.observed(some)),
+    ):
+        everybody = rows_of(patients)
+        for who in (slice(0, 1), slice(17, 18), slice(3, 10), slice(1, 300), order):
+            np.testing.assert_array_equal(rows_of(some_of(patients, who)), everybody[who])
 
 
 def test_shares_of_the_parts_are_all_of_the_release(about: Question) -> None:
@@ -63,7 +86,7 @@ def test_shares_of_the_parts_are_all_of_the_release(about: Question) -> None:
 
 
 def test_what_is_read_is_what_the_rows_say_and_its_noise_is_the_parts(
-    about: Question, patients: PatientTensors
+    about: Question, patients: EncodedPatients
 ) -> None:
     heads, seen = some_heads(about, 0.1, seed=3), about.observed(patients)
     sums = release_rows(about, as_vector(heads), patients).sum(axis=0)
@@ -98,11 +121,11 @@ def test_what_is_read_is_what_the_rows_say_and_its_noise_is_the_parts(
 
 
 def test_a_hospital_that_gives_everybody_one_option_moves_its_own_intercept_alone(
-    about: Question, patients: PatientTensors
+    about: Question, patients: EncodedPatients
 ) -> None:
-    first = about.first_heads()
-    treated = patients.rows(patients.x[:, 0] == 1)
-    found = bounded_sum(first, about.observed(treated))
+    first = first_heads(about)
+    treated = some_of(patients, patients.x[:, 0] == 1)
+    found = gradient_rows(first, about.observed(treated)).sum(axis=0)
     here, there = found[len(first.propensity) - 2 : len(first.propensity)]
     assert here == 0
     assert there == pytest.approx(found[0])  # as the common intercept
