@@ -1,8 +1,8 @@
-"""Between real processes: one study with values, calibration, gains and options, of which one hospital refuses a part.
+"""Between real processes: one study of values, calibration, gains, a panel and options, of which one hospital refuses.
 
-Two plans share the study's epsilon: the prognosis with all that is measured of it, and the options. The third
-hospital's policy allows no options: it is told so in words, declines that plan, and answers the other. What is released
-is held against each hospital's own table, what is charged against the plans, and what left against the tables.
+Three plans share the study's epsilon: the prognosis with all that is measured of it, its panel, and the options. The
+third hospital's policy allows no options: it is told so in words, declines that plan, and answers the others. What is
+released is held against each hospital's own table, what is charged against the plans, what left against the tables.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ from oncofed.client.patients.held_out_split import parted
 from oncofed.client.patients.options_sums import options_kind
 from oncofed.client.patients.sources import read_source_cohort
 from oncofed.client.patients.summaries import KINDS, bounded_sum
+from oncofed.cohort.expected_effects import expected_weights
+from oncofed.cohort.schema_writing import schema_as_toml
+from oncofed.explanation.panels import ranked_markers
 from oncofed.privacy.accounting import epsilon_of
 from oncofed.privacy.policy import planned_releases_of
 from oncofed.privacy.releases import release_of_summary
@@ -36,9 +39,9 @@ from oncofed.server.card.of_study import metrics_of_study
 from oncofed.server.deployment.runs import take_in
 from oncofed.server.report.reading import read_deployed_study
 from oncofed.server.rounds.checkpoint import load_checkpoint
-from oncofed.simulations.synthetic.schema_writing import schema_as_toml
 from oncofed.simulations.synthetic.treated import generate_treated, treated_schema
 from oncofed.survival.likelihood import tensors_of
+from oncofed.survival.network import network_with
 
 pytestmark = pytest.mark.slow
 
@@ -74,6 +77,10 @@ layers = ["laboratory", "dna_mutation"]
 [[comparator]]
 name = "stage"
 markers = ["uicc_stage", "ecog_performance_status"]
+[panel]
+markers = 4
+share = 0.2
+rounds = 2
 [target_trial]
 treatment = "second_option"
 first = "the first option"
@@ -85,7 +92,7 @@ adjust_for = ["age_years", "ecog_performance_status", "uicc_stage", "albumin", "
 required = ["age_years", "uicc_stage"]
 modifiers = ["biomarker_positive"]
 negative_outcome = "death_of_other_causes"
-budget_share = 0.5
+budget_share = 0.4
 rounds = 2
 [consortium]
 quorum = 2
@@ -148,7 +155,7 @@ def page_of(three: Installed, document: StudyDocument, path: Path) -> str:
     return " ".join(re.sub("<[^>]+>", " ", path.read_text()).split())
 
 
-def test_one_study_of_values_calibration_gains_and_options_of_which_one_hospital_refuses_the_options(
+def test_one_study_of_values_calibration_gains_panel_and_options_of_which_one_hospital_refuses_the_options(
     tmp_path: Path,
 ) -> None:
     with installed(sites=SITES[:3], tables=tables()) as three:
@@ -160,6 +167,11 @@ def test_one_study_of_values_calibration_gains_and_options_of_which_one_hospital
         coordinator = three.base.coordinator
         prognosis, options = signed(three), signed(three, "--options")
         assert three.run(prognosis, seconds=300).finished
+        code, told = said("study", "package", str(coordinator.root), options.plan.hash, "--out", str(tmp_path / "none"))
+        assert code != 0
+        assert "hands out no model" in told
+        panel = signed(three, "--panel", prognosis.plan.hash[:12])
+        assert three.run(panel, seconds=300).finished
 
         # The third hospital is told why, in words, before and when somebody there wants to approve; it declines.
         plan_file = coordinator.study(options.plan.hash) / "plan.json"
@@ -191,37 +203,48 @@ def test_one_study_of_values_calibration_gains_and_options_of_which_one_hospital
                 off = np.abs(state.summaries[name].vector - exact_sums(three, document, state.weights, of=name)).max()
                 assert 0.1 * sd < off < 6 * sd, name
 
-        # Everything is charged, once, and comes to the study's epsilon where both plans were answered.
-        both = [*planned_releases_of(prognosis.plan), *planned_releases_of(options.plan)]
-        assert EPSILON - 0.02 < epsilon_of(both, delta=1e-5) <= EPSILON
+        # The panel is of the markers with the largest released weights, starts there, and sets the same patients aside.
+        first = load_checkpoint(coordinator.study(prognosis.plan.hash), plan_hash=prognosis.plan.hash).state.weights
+        network, few = network_with(prognosis.plan.model, first), schema_of(panel)
+        ranked = ranked_markers(network, schema_of(prognosis))
+        assert {marker.name for marker in few.markers} == set(ranked[:4])
+        assert panel.plan.model.expected_weights == expected_weights(few)
+        assert any(panel.plan.model.expected_weights)
+        assert panel.plan.held_out_fraction == prognosis.plan.held_out_fraction == 0.3
+
+        # Everything is charged, once, and comes to the study's epsilon where all plans were answered.
+        without = [*planned_releases_of(prognosis.plan), *planned_releases_of(panel.plan)]
+        everything = [*without, *planned_releases_of(options.plan)]
+        assert EPSILON - 0.03 < epsilon_of(everything, delta=1e-5) <= EPSILON
         for site, hospital in three.hospitals.items():
-            planned = planned_releases_of(prognosis.plan) if site == REFUSING else both
+            planned = without if site == REFUSING else everything
             charged = [entry.charge.event for entry in hospital.charges()]
             assert sorted(map(repr, charged)) == sorted(map(repr, planned)), site
             assert epsilon_of(charged, delta=1e-5) == epsilon_of(planned, delta=1e-5)
 
-        # The coordinator's report and figures have each part, and only the study's model is handed out.
+        # The coordinator's report and figures have each part, and only models of a prognosis are handed out.
         page = page_of(three, prognosis, tmp_path / "prognosis.html")
         for words in ("All of it is privately released", "Observed over expected events", "stage", "laboratory"):
             assert words in page, words
         figures = metrics_of_study(read_deployed_study(coordinator.study(prognosis.plan.hash)))
         for name in ("privately_released", "calibration_privately_released", "gains_privately_released"):
             assert figures[name] is not None, name
-        assert {"comparators", "layers"} <= {
-            key for each in figures["gains_privately_released"].values() for key in each
-        }
+        gains = figures["gains_privately_released"]
+        assert list(gains["over_comparators"]["endpoints"]["death_of_cancer"]["gains"]) == ["stage"]
+        assert gains["values_of_layers"]["endpoints"]["death_of_cancer"]["compared"]["patients"] > 500
         page = page_of(three, options, tmp_path / "options.html")
         for words in ("Two options compared", "first day of systemic treatment", "uicc stage", "none is handed out"):
             assert words in page, words
         figures = metrics_of_study(read_deployed_study(coordinator.study(options.plan.hash)))
         assert next(iter(figures["options_privately_released"]["groups"])) == "all"
         for hospital in three.hospitals.values():
-            assert [path.stem for path in hospital.folder.models.glob("*.safetensors")] == [prognosis.plan.hash]
+            models = {path.stem for path in hospital.folder.models.glob("*.safetensors")}
+            assert models == {prognosis.plan.hash, panel.plan.hash}
 
         # Nothing of a patient left.
         lengths = {
             number
-            for document in (prognosis, options)
+            for document in (prognosis, panel, options)
             for number in (document.plan.model.parameters, *(each.cells for each in document.plan.summaries))
         }
         for hospital in three.hospitals.values():

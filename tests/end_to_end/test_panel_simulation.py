@@ -17,7 +17,6 @@ from oncofed.explanation.panels import ranked_markers
 from oncofed.privacy.accounting import epsilon_of
 from oncofed.privacy.releases import release_of_round
 from oncofed.protocol.plan import Bounding
-from oncofed.server.deployment.consortium_file import read_consortium
 from oncofed.simulations.commands import simulate
 from oncofed.simulations.federation import Engine
 from oncofed.simulations.model_file import read_model
@@ -180,11 +179,3 @@ def test_a_panel_that_is_left_to_public_numbers_is_trained_where_it_gains_and_el
         simulate, [str(tmp_path / "study.toml"), "--out", str(tmp_path / "x"), "--panel", "many"]
     )
     assert isinstance(wrong.exception, InvalidInput)
-
-
-def test_real_hospitals_are_told_that_a_panel_is_simulated_only(tmp_path: Path) -> None:
-    (tmp_path / "study.toml").write_text('[study]\nname = "s"\n[data]\nschema = "a.toml"\n[panel]\nmarkers = 3\n')
-    with pytest.raises(
-        InvalidInput, match=r"\[panel\], markers: asks for a panel, which is trained in a simulation only"
-    ):
-        read_consortium(tmp_path / "study.toml")

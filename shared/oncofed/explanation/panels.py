@@ -105,6 +105,12 @@ def with_released_effects(schema: StudySchema, network: PrognosisNetwork, *, sou
     return replace(schema, markers=markers)
 
 
+def panel_schema(schema: StudySchema, network: PrognosisNetwork, markers: Sequence[str], *, study: str) -> StudySchema:
+    """Of these markers alone, expected to do what the model of all did. study: whose model it is."""
+    source = f"the released weights of {study}, all markers"
+    return with_released_effects(schema, network, source=source).of_markers(markers)
+
+
 def _within(effect: float) -> float:
     """More than a schema may expect is noise."""
     span = range_of(Marker, "expected_log_hazard_ratios")

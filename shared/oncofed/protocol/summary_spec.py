@@ -25,7 +25,7 @@ class SummaryKind(StrEnum):
     VALUE = "value"
     """The same of layers of data: what each is worth to the network (`protocol.gain_layout`)."""
     OPTIONS = "options"
-    """Two treatment options compared (`oncofed.treatment`). Simulated hospitals alone compute it."""
+    """Two treatment options compared (`oncofed.treatment`), in a plan of its own (`protocol.options_layout`)."""
 
 
 HELD_OUT_KINDS = frozenset({SummaryKind.EVALUATION, SummaryKind.CALIBRATION, SummaryKind.COMPARISON, SummaryKind.VALUE})

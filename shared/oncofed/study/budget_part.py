@@ -8,6 +8,12 @@ from oncofed.privacy.accounting import part_of_epsilon
 from oncofed.study.plan_settings import PlanSettings
 
 
+def the_rest(settings: PlanSettings, *shares: float) -> PlanSettings:
+    """What the other plans leave, whose shares these are; as they are where no other has any."""
+    taken = sum(shares)
+    return with_part(settings, 1 - taken) if taken else settings
+
+
 def with_part(settings: PlanSettings, share: float) -> PlanSettings:
     """The same settings, with the epsilon of this share of what the study's lets through (`part_of_epsilon`)."""
     asked = settings.privacy

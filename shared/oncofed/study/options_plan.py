@@ -29,11 +29,6 @@ RELEASE_SHARE = 1 / 6
 """Of what the comparison may spend; the rest trains its models."""
 
 
-def beside_options(settings: PlanSettings, asked: TargetTrialSection | None) -> PlanSettings:
-    """Those of the prognosis, which has the rest of the budget."""
-    return settings if asked is None else with_part(settings, 1 - asked.budget_share)
-
-
 def options_plan_from(
     asked: TargetTrialSection,
     settings: PlanSettings,

@@ -20,9 +20,10 @@ from typing import Annotated
 
 from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import StudySchema
+from oncofed.errors import Fault
 from oncofed.file_model import Known, Rule, Wrong
 from oncofed.protocol.plan import TrainingMode
-from oncofed.study.budget_part import with_part
+from oncofed.study.budget_part import the_rest, with_part
 from oncofed.study.chosen_settings import OPEN, calibration_error, column_variances, expectation, settled
 from oncofed.study.explanation_settings import ExplanationRequest
 from oncofed.study.held_out_settings import HeldOutRequest
@@ -42,7 +43,7 @@ LITTLE_NOISE = 0.9
 """Where noise leaves more than that of what all markers teach, there is nothing to gain."""
 WHAT_A_PANEL_IS = (
     "Under noise a model of few markers may be the better one: what a patient may add to a sum is spent on these. A",
-    "panel ([panel], in a simulation) is trained after all markers, on the same patients and within the same epsilon:",
+    "panel ([panel]) is trained after all markers, on the same patients and within the same epsilon:",
 )
 
 
@@ -74,6 +75,11 @@ class PanelRequest:
     def is_asked(self) -> bool:
         """Of a decided request (`decided`): whether there will be a panel."""
         return self.markers > 0
+
+    @property
+    def part(self) -> float:
+        """Of the budget, of a decided request."""
+        return self.share if self.is_asked else 0.0
 
     @property
     def is_wanted(self) -> bool:
@@ -159,9 +165,17 @@ def decided(
     return replace(request, markers=offer.markers if offer.pays else 0), f"Panel: {offer.words}."
 
 
+def size_faults(request: PanelRequest, schema: StudySchema) -> list[Fault]:
+    """Of a decided request."""
+    if request.markers < len(schema.markers):
+        return []
+    what = f"is {request.markers}, and the study has {len(schema.markers)} markers"
+    return [Fault("[panel], markers", what, "Choose fewer, or leave [panel] out.")]
+
+
 def before_panel(settings: PlanSettings, request: PanelRequest) -> PlanSettings:
     """The settings of the first training: those of the file, with its part of epsilon."""
-    return with_part(settings, 1 - request.share) if request.is_asked else settings
+    return the_rest(settings, request.part)
 
 
 def of_panel(settings: PlanSettings, request: PanelRequest, schema: StudySchema, *, hospitals: int) -> PlanSettings:

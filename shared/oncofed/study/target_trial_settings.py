@@ -14,6 +14,9 @@ from oncofed.protocol.plan import TrainingMode
 from oncofed.treatment.conditions import REMEDY, Condition
 from oncofed.treatment.target_trial import Benchmark, TargetTrial
 
+MOST_BESIDE = 0.9
+"""Of a study's budget, for the plans beside that of the prognosis."""
+
 
 def _conditions(texts: tuple[str, ...] | None, known: Known) -> tuple[str, ...] | None:
     if any(Condition.of(text) is None for text in texts or ()):
@@ -106,7 +109,7 @@ class TargetTrialSection:
 
 
 def beside_the_rest(asked: TargetTrialSection | None, known: Known) -> TargetTrialSection | None:
-    """A rule of the file: sums must be of everybody, and no other training beside the prognosis's."""
+    """A rule of the file: sums must be of everybody, and something must be left for the prognosis."""
     if asked is None:
         return None
     training = known.before.get("training")
@@ -114,7 +117,9 @@ def beside_the_rest(asked: TargetTrialSection | None, known: Known) -> TargetTri
         what = f'needs [training], mode "{TrainingMode.FULL_BATCH}"'
         raise Wrong(what, "Patients drawn by lot and whole sums have no bound together: leave one of both out.")
     panel = known.before.get("panel")
-    if panel is not None and panel.is_wanted:
-        what = "does not go with [panel]: nobody has divided one budget among three trainings"
-        raise Wrong(what, "Leave one of both out, or ask for it in a study of its own.")
+    if panel is not None and panel.auto:
+        raise Wrong("does not go with [panel], auto", "Say there how many markers, or leave one of both out.")
+    if panel is not None and panel.is_asked and not asked.budget_share + panel.share <= MOST_BESIDE:
+        what = f"is, with [panel], share, above {MOST_BESIDE:g}: too little is left for all markers"
+        raise Wrong(what, "Lower one of both.", key="budget_share")
     return asked

@@ -91,9 +91,9 @@ class Earlier:
     epsilon: float | None
 
     @staticmethod
-    def of(federated: Federated, *, epsilon: float | None) -> Earlier:
-        """By the ledgers of a training that has ended."""
-        return Earlier({site: ledger.charges() for site, ledger in federated.ledgers.items()}, epsilon)
+    def of(ledgers: Mapping[str, Ledger], *, epsilon: float | None) -> Earlier:
+        """By those of a training that has ended."""
+        return Earlier({site: ledger.charges() for site, ledger in ledgers.items()}, epsilon)
 
 
 def plan_of(study: Study, schema: StudySchema, *, roster: tuple[str, ...], patients: int) -> StudyPlan:

@@ -9,12 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from oncofed.cohort.schema_writing import schema_as_toml
 from oncofed.protocol.onnx_model import onnx_metadata, onnx_model
 from oncofed.server.card.known import Known, Origin, described
 from oncofed.server.card.package import write_package
 from oncofed.simulations.report.cohorts import cohort_row
 from oncofed.simulations.results import RunResult
-from oncofed.simulations.synthetic.schema_writing import schema_as_toml
 from oncofed.words.names import plain_name
 
 PACKAGE = "package"

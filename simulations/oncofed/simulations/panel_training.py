@@ -22,23 +22,23 @@ import torch
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import encode
 from oncofed.cohort.schema import StudySchema
+from oncofed.cohort.schema_writing import schema_as_toml
 from oncofed.errors import Fault
-from oncofed.explanation.panels import nested_panels, ranked_markers, with_released_effects
+from oncofed.explanation.panels import nested_panels, panel_schema, ranked_markers
 from oncofed.privacy.accounting import PrivacyEvent
 from oncofed.protocol.plan import StudyPlan
 from oncofed.server.rounds.checkpoint import has_checkpoint
 from oncofed.server.rounds.rounds import RoundReport
 from oncofed.server.rounds.state import FederationState
 from oncofed.simulations.evaluation import endpoint_results, test_c_index
-from oncofed.simulations.federation import Earlier, Engine, Federated, expecting, federate, simulated_plan
+from oncofed.simulations.federation import Earlier, Engine, expecting, federate, simulated_plan
 from oncofed.simulations.model_file import metadata_of, write_model
 from oncofed.simulations.panel_path import panel_path
 from oncofed.simulations.partition import Consortium
 from oncofed.simulations.progress import Progress
 from oncofed.simulations.results import Panel
 from oncofed.simulations.study import Study
-from oncofed.simulations.synthetic.schema_writing import schema_as_toml
-from oncofed.study.panel_settings import PANEL, PanelRequest, of_panel
+from oncofed.study.panel_settings import PANEL, PanelRequest, of_panel, size_faults
 from oncofed.survival.network import PrognosisNetwork, network_with
 
 
@@ -54,10 +54,7 @@ def panel_faults(request: PanelRequest, schema: StudySchema, engine: Engine) -> 
     """Why the study cannot have its panel; empty where it asks for none."""
     if not request.is_asked:
         return []
-    faults = []
-    if request.markers >= len(schema.markers):
-        what = f"is {request.markers}, and the study has {len(schema.markers)} markers"
-        faults.append(Fault("[panel], markers", what, "Choose fewer, or leave [panel] out."))
+    faults = size_faults(request, schema)
     if engine is not Engine.GRID:
         faults.append(Fault("[panel]", f"is not trained by the engine {engine}", "Leave --engine out, or [panel]."))
     return faults
@@ -66,14 +63,14 @@ def panel_faults(request: PanelRequest, schema: StudySchema, engine: Engine) -> 
 def trained_panel(
     study: Study,
     network: PrognosisNetwork,
-    first: Federated,
     patients: Consortium,
     *,
+    earlier: Earlier,
     run_folder: Path,
     resume: bool,
     progress: Progress,
 ) -> TrainedPanel:
-    """The model, and what it costs with the first training. network, first: of all markers, after its last round.
+    """The model, and what it costs with all before it. network: of all markers. earlier: what was released until now.
 
     Its checkpoint is in a folder of its own in the run's. Raises FederationFailure.
     """
@@ -96,7 +93,7 @@ def trained_panel(
         engine=Engine.GRID,
         resume=resume and has_checkpoint(folder),
         figures=figures,
-        earlier=Earlier.of(first, epsilon=study.privacy.epsilon),
+        earlier=earlier,
     )
     found = Panel(
         markers=markers,
@@ -119,9 +116,7 @@ def planned_panel(
     study: Study, network: PrognosisNetwork, patients: Consortium, markers: Sequence[str]
 ) -> tuple[Consortium, StudyPlan]:
     """The patients by these markers alone, and the plan of the second training. network: of all markers."""
-    source = f"the released weights of {study.name}, all markers"
-    schema = with_released_effects(patients.test.schema, network, source=source).of_markers(markers)
-    own = of_markers(patients, schema)
+    own = of_markers(patients, panel_schema(patients.test.schema, network, markers, study=study.name))
     trained_on = sum(map(len, own.hospitals.values()))
     settings = expecting(study.settings, trained_on)
     plan = simulated_plan(

@@ -192,7 +192,7 @@ def _run(
         options = compared_options(
             comparison,
             patients.hospitals,
-            earlier=Earlier.of(federated, epsilon=study.privacy.epsilon),
+            earlier=Earlier.of(federated.ledgers, epsilon=study.privacy.epsilon),
             run_folder=run_folder,
             resume=resume,
             progress=progress,
@@ -200,7 +200,15 @@ def _run(
         )
     network = network_with(plan.model, federated.state.weights)
     second = (
-        trained_panel(study, network, federated, patients, run_folder=run_folder, resume=resume, progress=progress)
+        trained_panel(
+            study,
+            network,
+            patients,
+            earlier=Earlier.of((options or federated).ledgers, epsilon=study.privacy.epsilon),
+            run_folder=run_folder,
+            resume=resume,
+            progress=progress,
+        )
         if study.panel.is_asked
         else None
     )
@@ -225,7 +233,7 @@ def _run(
         baselines=beside,
         relevance=relevances[explained],
         rounds=federated.rounds,
-        releases=(options or second or federated).releases,
+        releases=(second or options or federated).releases,
         left_out=patients.left_out,
         notes=tuple(notes),
         seconds_total=time.perf_counter() - began,

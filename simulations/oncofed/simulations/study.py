@@ -22,9 +22,9 @@ from oncofed.file_model import ABSENT, As, Known, Rule, Wrong, needed_where
 from oncofed.file_reading import read_declared
 from oncofed.protocol.plan import TrainingMode, TrainingSpec
 from oncofed.study.assay_settings import AssaySection
+from oncofed.study.budget_part import the_rest
 from oncofed.study.chosen_settings import left_open
-from oncofed.study.options_plan import beside_options
-from oncofed.study.panel_settings import PanelRequest, before_panel
+from oncofed.study.panel_settings import PanelRequest
 from oncofed.study.plan_settings import PlanSections, PlanSettings, PrivacyRequest
 from oncofed.study.reporting import NOTHING_SAID, Reporting
 from oncofed.study.target_trial_settings import TargetTrialSection, beside_the_rest
@@ -283,10 +283,10 @@ class Study:
 
     @property
     def first_settings(self) -> PlanSettings:
-        """Of the training with all markers: a panel, or a comparison of options, has its part of the budget."""
-        if self.target_trial is not None:
-            return beside_options(self.settings, self.target_trial)
-        return before_panel(self.settings, self.panel)
+        """Of the training with all markers: a panel, and a comparison of options, have their parts of the budget."""
+        return the_rest(
+            self.settings, self.panel.part, 0.0 if self.target_trial is None else self.target_trial.budget_share
+        )
 
     @property
     def training(self) -> TrainingSpec:

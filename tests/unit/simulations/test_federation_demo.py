@@ -8,9 +8,9 @@ import pytest
 from tests.command_line import oncofed
 
 from oncofed.client.guard.policy_file import read_policy
+from oncofed.cohort.schema_writing import schema_as_toml
 from oncofed.simulations.federation_demo import PRIVACY, policy_of, study_of
 from oncofed.simulations.synthetic.schema import consortium_schema
-from oncofed.simulations.synthetic.schema_writing import schema_as_toml
 
 
 @pytest.mark.parametrize("privacy", PRIVACY)

@@ -19,6 +19,7 @@ from oncofed.cohort.expected_effects import expected_weights
 from oncofed.cohort.schema import StudySchema
 from oncofed.cohort.schema_difference import differences
 from oncofed.cohort.schema_file import parse_schema
+from oncofed.cohort.schema_writing import schema_as_toml
 from oncofed.cohort.validation import validate
 from oncofed.errors import InvalidInput
 from oncofed.privacy.mechanism import clipped_gradient_sum, stopped_gradient_sum
@@ -32,7 +33,6 @@ from oncofed.ranges import outside
 from oncofed.server.deployment.consortium_file import plan_for, read_consortium
 from oncofed.simulations.study import DataSpec
 from oncofed.simulations.study_table import _of_endpoints
-from oncofed.simulations.synthetic.schema_writing import schema_as_toml
 from oncofed.survival.comparators import Comparator
 from oncofed.survival.grid import TimeGrid
 from oncofed.survival.network import PrognosisNetwork, parameter_vector

@@ -82,6 +82,15 @@ def test_patients_drawn_by_lot_are_refused(tmp_path: Path) -> None:
         study_of(tmp_path, "training.mode=epochs", "privacy.mode=local")
 
 
+def test_a_panel_beside_it_has_its_own_part_and_must_say_how_many_markers(tmp_path: Path) -> None:
+    both = study_of(tmp_path, "panel.markers=3", "panel.share=0.2", "target_trial.budget_share=0.5")
+    rest = part_of_epsilon(0.3, epsilon=3.0, delta=1e-5)
+    assert both.first_settings.privacy.epsilon == pytest.approx(rest)
+    for wrong, said in (("panel.auto=true", r"\[panel\], auto"), ("panel.markers=3", "too little is left")):
+        with pytest.raises(InvalidInput, match=said):
+            study_of(tmp_path, wrong, "panel.share=0.5")
+
+
 def test_what_the_schema_does_not_have_is_told_together(tmp_path: Path) -> None:
     found = study_of(
         tmp_path,

@@ -211,7 +211,7 @@ class SourceSection:
     such a study must withstand so many other hospitals that side with the coordinator."""
     show_treatment_comparison: bool = False
     """`true` lets plans pass that [compare two treatment options](options.md), and what they release be shown. Leave it
-    out unless your hospital has decided so; no node answers such a plan yet, whatever stands here."""
+    out unless your hospital has decided so: a guard then refuses that plan, and answers the study's others."""
 
     @property
     def spec(self) -> SourceSpec:

@@ -22,6 +22,7 @@ from oncofed.server.card.results import (
     comparisons,
     discrimination,
     files,
+    gains,
     limitations,
     looked_at,
     participants,
@@ -216,10 +217,10 @@ def _key_metrics(known: Known) -> tuple[KeyMetrics, ...]:
             + (
                 " A gain in log likelihood above zero is in favour of the network; a score compares by how right its "
                 "risks are, too."
-                if comparisons(known)
+                if comparisons(known) or gains(known)
                 else ""
             ),
-            (*discrimination(known), *comparisons(known)),
+            (*discrimination(known), *comparisons(known), *gains(known)),
         ),
         (
             "FairnessEquity",

@@ -52,6 +52,7 @@ def results_said(known: Known) -> Mapping[str, str]:
                     *discrimination(known),
                     *calibration(known),
                     *comparisons(known),
+                    *gains(known),
                     *by_type(known),
                     *by_group(known),
                 ]
@@ -187,6 +188,25 @@ def comparisons(known: Known) -> tuple[Figure, ...]:
                 _figure(f"{what}: C-index of the network above it", more["value"], more["ci95"]),
                 _figure(f"{what}: gain in log likelihood", gain["value"], gain["ci95"]),
             ]
+    return tuple(each for each in found if each is not None)
+
+
+def gains(known: Known) -> tuple[Figure, ...]:
+    """What the network adds to each comparator, and what each layer of data is worth to it, as released with noise."""
+    found: list[Figure | None] = []
+    for name in known.plan.model.endpoints:
+        what = plain_name(name)
+        over = known.value("gains_privately_released", "over_comparators", "endpoints", name, "gains") or {}
+        layers = known.value("gains_privately_released", "values_of_layers", "endpoints", name, "layers") or {}
+        found += [
+            _released(f"{what}, against {plain_name(each)}: gain in log likelihood a patient, with noise", told["gain"])
+            for each, told in over.items()
+        ]
+        found += [
+            _released(f"{what}, {plain_name(each)} {when}: gain in log likelihood a patient, with noise", told[key])
+            for each, told in layers.items()
+            for key, when in (("share", "averaged over all orders"), ("alone", "alone"), ("last", "as the last"))
+        ]
     return tuple(each for each in found if each is not None)
 
 
@@ -337,6 +357,10 @@ def input_quality(known: Known) -> str:
     )
 
 
+_MEASURED = ("privately_released", "calibration_privately_released")
+_GAINS = ("over_comparators", "values_of_layers")
+
+
 def quality_of_release(known: Known) -> str:
     """What of the figures may be told, and how exact they are."""
     if known.simulated:
@@ -344,9 +368,8 @@ def quality_of_release(known: Known) -> str:
             "Computed exactly, on patients of the simulated hospitals who were set aside; such figures are as "
             "private as the table."
         )
-    hospitals = known.value("privately_released", "hospitals") or known.value(
-        "calibration_privately_released", "hospitals"
-    )
+    releases = (*map(known.value, _MEASURED), *(known.value("gains_privately_released", kind) for kind in _GAINS))
+    hospitals = next((each["hospitals"] for each in releases if each is not None), None)
     if hospitals is None:
         return "The study released no figures of its model."
     return f"Released with noise by {whole(hospitals)} hospitals, of patients whom they had set aside."

@@ -1,9 +1,9 @@
 """Which study does a coordinator want to run with real hospitals?
 
 `read_consortium` reads the same ``study.toml`` that `oncofed simulate` reads: [study], [data] schema, [model],
-[training], [privacy], [held_out], [explanations], [readiness], [validation], [reporting], [target_trial], and a section
-of its own, [consortium]. What only a simulation needs ([sites], [evaluation], [assay.NAME], the table itself) is passed
-over, so that a study that was tried on one machine is the study that is offered.
+[training], [privacy], [held_out], [explanations], [readiness], [validation], [reporting], [panel], [target_trial], and
+a section of its own, [consortium]. What only a simulation needs ([sites], [evaluation], [assay.NAME], the table itself)
+is passed over, so that a study that was tried on one machine is the study that is offered.
 Every fault is reported at once. Paths are relative to the file.
 """
 
@@ -22,9 +22,10 @@ from oncofed.protocol.answer_times import time_faults
 from oncofed.protocol.plan import Member, StudyPlan
 from oncofed.server.deployment.validated_model import ModelPackage, schema_faults, who_trained_it
 from oncofed.server.rounds.strategies import strategy_faults
+from oncofed.study.budget_part import the_rest
 from oncofed.study.chosen_settings import left_open
-from oncofed.study.options_plan import beside_options, options_plan_from
-from oncofed.study.panel_settings import PanelRequest
+from oncofed.study.options_plan import options_plan_from
+from oncofed.study.panel_settings import PanelRequest, decided, size_faults
 from oncofed.study.plan_settings import (
     PlanSections,
     PlanSettings,
@@ -84,14 +85,6 @@ def _only_simulated(value: object, known: Known) -> object:
     return None
 
 
-def _not_between_hospitals(panel: PanelRequest | None, known: Known) -> PanelRequest | None:
-    if panel is not None and panel.is_wanted:
-        what = "asks for a panel, which is trained in a simulation only, so far"
-        remedy = "Leave it out. A study of fewer markers is a study with a schema of these."
-        raise Wrong(what, remedy, key="markers" if panel.is_asked else "auto")
-    return panel
-
-
 @dataclass(frozen=True)
 class _Data:
     schema: Annotated[Path, Rule(_readable)]
@@ -110,14 +103,18 @@ class _ConsortiumFile(PlanSections):
     consortium: ConsortiumTerms = field(default_factory=ConsortiumTerms)
     sites: object = None
     evaluation: object = None
-    panel: Annotated[PanelRequest, Rule(_not_between_hospitals)] = field(default_factory=PanelRequest)
+    panel: PanelRequest = field(default_factory=PanelRequest)
     assay: object = None
     target_trial: Annotated[TargetTrialSection | None, Rule(beside_the_rest)] = None
 
 
 @dataclass(frozen=True)
 class Consortium:
-    """A study file as a coordinator means it. schema_toml: the schema's file, word for word."""
+    """A study file as a coordinator means it.
+
+    schema_toml  the schema's file, word for word.
+    set_aside    which part of patients no round trains on although none are measured: they were, for another plan.
+    """
 
     study: StudyHead
     schema: StudySchema
@@ -127,6 +124,8 @@ class Consortium:
     reporting: Reporting = NOTHING_SAID
     validation: ValidationRequest = field(default_factory=ValidationRequest)
     target_trial: TargetTrialSection | None = None
+    panel: PanelRequest = field(default_factory=PanelRequest)
+    set_aside: float = 0.0
 
 
 def read_consortium(path: Path) -> Consortium:
@@ -150,6 +149,7 @@ def read_consortium(path: Path) -> Consortium:
         file.reporting,
         file.validation,
         file.target_trial,
+        file.panel,
     )
 
 
@@ -215,7 +215,7 @@ def plan_for(
         plan = _options_plan(consortium, roster)
     else:
         plan = plan_from(
-            beside_options(settings, consortium.target_trial),
+            _of_prognosis(consortium, hospitals=len(roster)),
             schema,
             study=name,
             roster=roster,
@@ -234,7 +234,7 @@ def plan_for(
         summary_answer_seconds=terms.summary_answer_seconds,
         held_out_fraction=consortium.settings.held_out.fraction
         if plan.trains and plan.measures
-        else plan.held_out_fraction,
+        else max(plan.held_out_fraction, consortium.set_aside),
     )
     if times := time_faults(plan):
         remedy = "Give hospitals more time, or let their answers leave sooner."
@@ -245,6 +245,15 @@ def plan_for(
     if faults := strategy_faults(plan):
         raise InvalidInput(faults)
     return plan
+
+
+def _of_prognosis(consortium: Consortium, *, hospitals: int) -> PlanSettings:
+    """Of all markers: what a panel and a comparison of options leave."""
+    settings, trial = consortium.settings, consortium.target_trial
+    panel, _ = decided(settings, consortium.schema, hospitals=hospitals, request=consortium.panel)
+    if panel.is_asked and (faults := size_faults(panel, consortium.schema)):
+        raise InvalidInput(faults)
+    return the_rest(settings, panel.part, 0.0 if trial is None else trial.budget_share)
 
 
 def _options_plan(consortium: Consortium, roster: tuple[str, ...]) -> StudyPlan:

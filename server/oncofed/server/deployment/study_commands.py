@@ -12,27 +12,23 @@ import click
 
 from oncofed.errors import Fault, InvalidInput
 from oncofed.server.deployment.readiness_commands import readiness
+from oncofed.server.deployment.sign_command import (
+    COMPARES,
+    COUNTS,
+    STUDY_OR_PLAN,
+    VALIDATES,
+    package_of,
+    refuse_two_plans,
+    sign,
+    tell_who_counts,
+)
 from oncofed.texts import spreadsheet_table, terminal_columns
 
 if TYPE_CHECKING:
     from oncofed.cohort.schema import StudySchema
     from oncofed.protocol.plan import StudyPlan
     from oncofed.protocol.study_document import StudyDocument
-    from oncofed.server.deployment.consortium_file import Consortium
-    from oncofed.server.deployment.validated_model import ModelPackage
 
-_STUDY_OR_PLAN = click.argument(
-    "study_file", metavar="FILE", type=click.Path(exists=True, dir_okay=False, path_type=Path)
-)
-_COUNTS = click.option(
-    "--readiness", "counts", is_flag=True, help="The plan that comes before it: it only counts who is there."
-)
-_VALIDATES = click.option(
-    "--validation", "validates", is_flag=True, help="The plan by which hospitals that did not train a model measure it."
-)
-_COMPARES = click.option(
-    "--options", "compares", is_flag=True, help="The plan beside it that compares the two options of [target_trial]."
-)
 _TEMPLATES = ("study.toml", "schema.toml")
 
 
@@ -55,6 +51,7 @@ def study() -> None:
 
 
 study.add_command(readiness)
+study.add_command(sign)
 
 
 @study.command()
@@ -77,7 +74,7 @@ def new(folder: Path) -> None:
 
 
 @study.command()
-@_STUDY_OR_PLAN
+@STUDY_OR_PLAN
 def validate(study_file: Path) -> None:
     """Say every fault of a study file, or of a signed plan, at once.
 
@@ -93,7 +90,7 @@ def validate(study_file: Path) -> None:
         f"{study_file}: no faults. {len(schema.markers)} markers, {plan.training.rounds} rounds, "
         f"noise multiplier {plan.privacy.noise_multiplier:.4g}."
     )
-    _tell_who_counts(plan, schema)
+    tell_who_counts(plan, schema)
     if study_file.suffix == ".toml":
         from oncofed.server.card.missing_texts import missing_texts_in_words  # noqa: PLC0415  # as above
         from oncofed.server.deployment.consortium_file import read_consortium  # noqa: PLC0415
@@ -105,15 +102,8 @@ def validate(study_file: Path) -> None:
         click.echo(missing_texts_in_words(consortium.reporting))
 
 
-def _tell_who_counts(plan: StudyPlan, schema: StudySchema) -> None:
-    from oncofed.protocol.comparator_words import REMEDY, untold_words  # noqa: PLC0415  # as above
-
-    if untold := untold_words(plan, schema):
-        click.echo(f"{untold} {REMEDY}")
-
-
 @study.command("plan-budget")
-@_STUDY_OR_PLAN
+@STUDY_OR_PLAN
 @click.option("--sites", type=click.IntRange(min=1), required=True, help="How many hospitals are expected.")
 @click.option("--patients", type=click.IntRange(min=1), required=True, help="Patients of each: a guess, not a count.")
 @click.option(
@@ -173,11 +163,11 @@ def _positive_numbers(option: str, text: str, faults: list[Fault], *, whole: boo
 
 
 @study.command()
-@_STUDY_OR_PLAN
+@STUDY_OR_PLAN
 @click.option("--patients", type=click.IntRange(min=1), help="Your hospital's patients, to see what joining costs it.")
-@_COUNTS
-@_VALIDATES
-@_COMPARES
+@COUNTS
+@VALIDATES
+@COMPARES
 def show(study_file: Path, patients: int | None, counts: bool, validates: bool, compares: bool) -> None:
     """Say in words what a study asks of a hospital and promises its patients.
 
@@ -196,79 +186,8 @@ def show(study_file: Path, patients: int | None, counts: bool, validates: bool, 
     click.echo(plan_in_words(plan, schema, parameters=parameters, columns=terminal_columns(), patients=patients))
 
 
-@study.command()
-@_STUDY_OR_PLAN
-@click.option(
-    "--coordinator", "folder", required=True, metavar="COORD", type=click.Path(file_okay=False, path_type=Path)
-)
-@click.option("--sites", help="Names of enrolled hospitals, with commas; left out: all.")
-@click.option("--out", required=True, metavar="FILE", type=click.Path(dir_okay=False, path_type=Path))
-@_COUNTS
-@_VALIDATES
-@_COMPARES
-def sign(
-    study_file: Path, folder: Path, sites: str | None, out: Path, counts: bool, validates: bool, compares: bool
-) -> None:
-    """Make a study file into a plan for enrolled hospitals, and sign it with the coordinator's key.
-
-    \b
-    Examples:
-      oncofed study sign lung/study.toml --coordinator COORD --out lung.plan.json
-      oncofed study sign lung/study.toml --coordinator COORD --sites charite,ukb --out lung.plan.json
-      oncofed study sign lung/study.toml --readiness --coordinator COORD --out lung.count.json
-      oncofed study sign lung/study.toml --validation --coordinator COORD --sites ulm,bonn --out lung.validation.json
-      oncofed study sign lung/study.toml --options --coordinator COORD --out lung.options.json
-    """
-    from oncofed.protocol.bundle import bundle_sha256  # noqa: PLC0415
-    from oncofed.protocol.study_document import document_bytes, signed_document  # noqa: PLC0415
-    from oncofed.secret_files import read_signing_key  # noqa: PLC0415
-    from oncofed.server.deployment.consortium_file import plan_for, read_consortium  # noqa: PLC0415
-    from oncofed.server.deployment.folder import CoordinatorFolder, coordinator_public_key, read_settings  # noqa: PLC0415
-    from oncofed.server.deployment.member_files import look_at  # noqa: PLC0415
-    from oncofed.server.deployment.validated_model import keep_validated  # noqa: PLC0415
-
-    coordinator = CoordinatorFolder(folder.resolve())
-    read_settings(coordinator)  # a folder that is no coordinator's is told as that, not as one without hospitals
-    consortium = read_consortium(study_file)
-    hospitals = look_at(coordinator)
-    for told in hospitals.told:
-        click.echo(told, err=True)
-    enrolled = {name: site for name, site in hospitals.known.items() if site.is_member}
-    wanted = tuple(enrolled) if sites is None else tuple(dict.fromkeys(name.strip() for name in sites.split(",")))
-    if unknown := [name for name in wanted if name not in enrolled]:
-        remedy = f"Members: {', '.join(enrolled) or 'none'}."
-        said = {
-            name: f"is {hospitals.known[name].standing}" if name in hospitals.known else "is not enrolled"
-            for name in unknown
-        }
-        raise InvalidInput([Fault("--sites", f'"{name}" {said[name]}', remedy) for name in unknown])
-    if not wanted:
-        remedy = "Enrol one first: oncofed coordinator enrol COORD"
-        raise InvalidInput([Fault(str(folder), "no hospital is enrolled", remedy)])
-    signing_key = read_signing_key(coordinator.signing_key)
-    _refuse_two_plans({"--readiness": counts, "--validation": validates, "--options": compares})
-    validated = _validated(consortium, study_file) if validates else None
-    plan = plan_for(
-        consortium,
-        members=tuple(enrolled[name].member for name in wanted),
-        coordinator_public_key=coordinator_public_key(coordinator),
-        bundle_sha256=bundle_sha256(),
-        readiness=counts,
-        options=compares,
-        validated=validated,
-    )
-    document = signed_document(plan, schema_toml=consortium.schema_toml, signing_key=signing_key)
-    if validated is not None:
-        keep_validated(coordinator.study(plan.hash), validated)
-    out.write_bytes(document_bytes(document))
-    click.echo(f"Signed for {', '.join(plan.roster)}: {out}")
-    click.echo(f"Plan {plan.hash}")
-    _tell_who_counts(plan, consortium.schema)
-    click.echo(f"Next: oncofed coordinator run {folder} {out}")
-
-
 @study.command("hash")
-@_STUDY_OR_PLAN
+@STUDY_OR_PLAN
 def plan_hash(study_file: Path) -> None:
     """Print the hash by which hospitals approve a plan: the signed document's.
 
@@ -368,24 +287,6 @@ def package(folder: Path, plan: str | None, study_file: Path | None, out: Path) 
     click.echo(missing_texts_in_words(NOTHING_SAID if said is None else said.reporting))
 
 
-def _refuse_two_plans(asked: dict[str, bool]) -> None:
-    """By option. Raises InvalidInput."""
-    named = [name for name, is_asked in asked.items() if is_asked]
-    if len(named) > 1:
-        raise InvalidInput([Fault(named[1], f"stands beside {named[0]}", "They are two plans: keep one.")])
-
-
-def _validated(consortium: Consortium, study_file: Path) -> ModelPackage:
-    """The model that [validation] names. Raises InvalidInput."""
-    from oncofed.server.deployment.validated_model import read_model_package  # noqa: PLC0415  # as above
-
-    folder = consortium.validation.model
-    if folder is None:
-        remedy = "Write there the folder that `oncofed study package` wrote."
-        raise InvalidInput([Fault(f"{study_file.name}: [validation], model", "is missing", remedy)])
-    return read_model_package(folder)
-
-
 def _read(
     study_file: Path, *, readiness: bool = False, validation: bool = False, options: bool = False
 ) -> tuple[StudyPlan, StudySchema]:
@@ -397,7 +298,7 @@ def _read(
     if study_file.suffix != ".toml":
         document = _signed(study_file)
         return document.plan, schema_of(document)
-    _refuse_two_plans({"--readiness": readiness, "--validation": validation, "--options": options})
+    refuse_two_plans({"--readiness": readiness, "--validation": validation, "--options": options})
     consortium = read_consortium(study_file)
     privacy = consortium.settings.privacy
     count = max(3, consortium.terms.quorum or 0, privacy.dropouts + privacy.colluding + 1)
@@ -409,7 +310,7 @@ def _read(
         bundle_sha256="",
         readiness=readiness,
         options=options,
-        validated=_validated(consortium, study_file) if validation else None,
+        validated=package_of(consortium, study_file) if validation else None,
     )
     return plan, consortium.schema
 

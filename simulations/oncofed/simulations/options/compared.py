@@ -15,6 +15,7 @@ from typing import Any
 from oncofed.client.guard.guard import Guard
 from oncofed.cohort.cohort import Cohort
 from oncofed.privacy.accounting import PrivacyEvent
+from oncofed.privacy.ledger import Ledger
 from oncofed.protocol.options_layout import OPTIONS, question_of
 from oncofed.protocol.plan import StudyPlan
 from oncofed.server.evaluation.options import released_options
@@ -34,12 +35,14 @@ class OptionsCompared:
 
     released  None where hospitals did not answer; the run's notes say why.
     releases  what each hospital's ledger was charged for, by site, in both plans; empty in mode `none`.
+    ledgers   theirs, after it.
     """
 
     question: Question
     plan: StudyPlan
     released: Options | None
     releases: Mapping[str, tuple[PrivacyEvent, ...]]
+    ledgers: Mapping[str, Ledger]
 
 
 def compared_options(
@@ -83,6 +86,5 @@ def compared_options(
         guard=guard,
         earlier=earlier,
     )
-    return OptionsCompared(
-        question, plan, released_options(plan, question, federated.state.summaries), federated.releases
-    )
+    released = released_options(plan, question, federated.state.summaries)
+    return OptionsCompared(question, plan, released, federated.releases, federated.ledgers)

@@ -22,12 +22,12 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet
 
+from oncofed.cohort.schema_writing import schema_as_toml
 from oncofed.errors import Fault, InvalidInput
 from oncofed.simulations.synthetic import outcomes
 from oncofed.simulations.synthetic.consortium import NEXT_TREATMENT_OR_DEATH, SyntheticConsortium
 from oncofed.simulations.synthetic.hazard import LogHazardRatio
 from oncofed.simulations.synthetic.schema import OVERALL_SURVIVAL, TIME_TO_NEXT_TREATMENT
-from oncofed.simulations.synthetic.schema_writing import schema_as_toml
 
 
 class TableFormat(StrEnum):

@@ -15,11 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
+from oncofed.cohort.schema_writing import schema_as_toml
 from oncofed.simulations.synthetic import outcomes
 from oncofed.simulations.synthetic.files import TableFormat, write_all
 from oncofed.simulations.synthetic.layered import ALWAYS_KNOWN, LAYERS, SAYS_NOTHING, LayeredConsortium
 from oncofed.simulations.synthetic.layered_truth import true_values, values_in_population
-from oncofed.simulations.synthetic.schema_writing import schema_as_toml
 from oncofed.survival.layer_values import HAZARD_CAP, LARGEST_GAIN, LayerValues
 
 POPULATION = 200_000

@@ -17,8 +17,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from oncofed.cohort.schema_writing import schema_as_toml
 from oncofed.simulations.synthetic.files import TableFormat, write_all
-from oncofed.simulations.synthetic.schema_writing import schema_as_toml
 from oncofed.simulations.synthetic.treated import (
     HORIZON_MONTHS,
     TRIAL,

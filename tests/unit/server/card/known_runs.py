@@ -10,6 +10,8 @@ from tests.summaries import calibration_of, evaluation_of
 from tests.unit.server.report.fake_studies import fake_plan, fake_schema, fake_study
 from tests.unit.server.report.test_measured import released as counts_of
 from tests.unit.server.report.test_released_calibration import released as sums_of
+from tests.unit.server.report.test_released_gains import plan_of as plan_with_gains
+from tests.unit.server.report.test_released_gains import released as gains_released
 
 from oncofed.protocol.plan import StudyPlan
 from oncofed.server.card.known import Known, Origin, described
@@ -101,6 +103,13 @@ def measured_study() -> DeployedStudy:
     plan = replace(plan, summaries=summaries, held_out_fraction=0.2)
     released = {"evaluation": counts_of(plan), "calibration": sums_of(plan, ratio=1.234, slope=0.7)}
     return replace(fake_study(plan=plan), summaries=released)
+
+
+def gained() -> Known:
+    """Real hospitals that released gains over scores and values of layers, and nothing else."""
+    plan = plan_with_gains()
+    study = replace(fake_study(plan=plan), summaries=gains_released(plan))
+    return known_of_study(study, plain(metrics_of_study(study)), None)
 
 
 def of_hospitals(*, plan: StudyPlan | None = None, reporting: Reporting = NOTHING_SAID) -> Known:

@@ -7,7 +7,7 @@ from dataclasses import fields, replace
 
 import pytest
 from tests.card_numbers import shown_numbers, strange_numbers
-from tests.unit.server.card.known_runs import EVERYTHING, of_hospitals, simulated
+from tests.unit.server.card.known_runs import EVERYTHING, gained, of_hospitals, simulated
 from tests.unit.server.report.fake_studies import fake_plan, fake_schema
 
 from oncofed.server.card.checklist import checklist, checklist_json, checklist_markdown
@@ -21,6 +21,7 @@ RUNS = {
     "a table": simulated(),
     "invented": simulated(origin=Origin.INVENTED),
     "hospitals": of_hospitals(),
+    "hospitals that released gains": gained(),
     "hospitals that released nothing": of_hospitals(plan=fake_plan(fake_schema(), private=False)),
 }
 # TRIPOD+AI, table 1: how many letters each of its 27 numbers has.

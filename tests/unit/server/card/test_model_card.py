@@ -11,7 +11,7 @@ from xml.etree import ElementTree as Tree
 
 import pytest
 from tests.card_numbers import numbers_of, shown_numbers, strange_numbers
-from tests.unit.server.card.known_runs import EVERYTHING, of_hospitals, scored, simulated
+from tests.unit.server.card.known_runs import EVERYTHING, gained, of_hospitals, scored, simulated
 from tests.unit.server.report.fake_studies import fake_plan, fake_schema
 
 from oncofed.server.card.known import Known
@@ -27,6 +27,7 @@ RUNS = {
     "all texts": simulated(reporting=EVERYTHING),
     "scores and groups": scored(),
     "hospitals": of_hospitals(),
+    "hospitals that released gains": gained(),
     "hospitals that released nothing": of_hospitals(plan=fake_plan(fake_schema(), private=False)),
 }
 SIGNATURE = """<xs:schema xmlns:xs="http://www.w3.org/2001/XMLSchema" targetNamespace="http://www.w3.org/2000/09/xmldsig#">
@@ -135,6 +136,19 @@ def test_figures_have_their_intervals_in_both_forms() -> None:
     assert value == {"kind": "estimate_ci", "estimate": 0.71234, "lower": 0.64512, "upper": 0.78123, "level": 95}
     expected = labels["small cell 2, 12 to 24 months: expected events"].replace("Label", "ValueJson")
     assert json.loads(told[expected]) == {"kind": "single", "value": 28.6397, "unit": "events"}
+
+
+def test_released_gains_stand_in_the_card_as_the_release_has_them() -> None:
+    page = card_markdown(model_card(gained()))
+    endpoint = fake_plan(fake_schema()).model.endpoints[0].replace("_", " ")
+    for what, value in (
+        ("against uicc stage", "0.080"),
+        ("against all scores", "0.020"),
+        ("rna expression averaged over all orders", "0.050"),
+        ("rna expression alone", "0.060"),
+        ("protein expression as the last", "0.000"),
+    ):
+        assert f"| {endpoint}, {what}: gain in log likelihood a patient, with noise | {value} (95 % interval" in page
 
 
 def test_what_is_not_known_is_not_stated_and_no_number_is_made_of_it() -> None:

@@ -10,11 +10,11 @@ import pytest
 
 from oncofed.cohort.schema import Kind, Marker, Modality, ModalityEncoding, StudySchema
 from oncofed.cohort.schema_file import read_schema
+from oncofed.cohort.schema_writing import schema_as_toml
 from oncofed.simulations.synthetic import effects as true_effects
 from oncofed.simulations.synthetic.entities import ENTITIES, REFERENCE_ENTITY
 from oncofed.simulations.synthetic.hazard import LogHazardRatio, death, next_treatment
 from oncofed.simulations.synthetic.schema import CATALOGUE, consortium_schema
-from oncofed.simulations.synthetic.schema_writing import schema_as_toml
 
 SCHEMA = consortium_schema()
 BY_NAME = {marker.name: marker for marker in SCHEMA.markers}
