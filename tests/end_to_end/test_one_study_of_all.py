@@ -166,12 +166,12 @@ def test_one_study_of_values_calibration_gains_panel_and_options_of_which_one_ho
         three.start()
         coordinator = three.base.coordinator
         prognosis, options = signed(three), signed(three, "--options")
-        assert three.run(prognosis, seconds=300).finished
+        assert three.run(prognosis, seconds=600).finished
         code, told = said("study", "package", str(coordinator.root), options.plan.hash, "--out", str(tmp_path / "none"))
         assert code != 0
         assert "hands out no model" in told
         panel = signed(three, "--panel", prognosis.plan.hash[:12])
-        assert three.run(panel, seconds=300).finished
+        assert three.run(panel, seconds=600).finished
 
         # The third hospital is told why, in words, before and when somebody there wants to approve; it declines.
         plan_file = coordinator.study(options.plan.hash) / "plan.json"
@@ -186,7 +186,7 @@ def test_one_study_of_values_calibration_gains_panel_and_options_of_which_one_ho
             cli("site", "plans", str(folder.root), "--add", str(plan_file))
             cli("site", "approve", str(folder.root), options.plan.hash[:12], "--source", SOURCE, "--yes")
         three.begin(options)
-        assert three.finish(options, seconds=300).finished
+        assert three.finish(options, seconds=600).finished
         status = cli("coordinator", "status", str(coordinator.root), options.plan.hash)
         assert "the comparison of options is released" in status
         assert f"{REFUSING}" in status
@@ -224,7 +224,8 @@ def test_one_study_of_values_calibration_gains_panel_and_options_of_which_one_ho
 
         # The coordinator's report and figures have each part, and only models of a prognosis are handed out.
         page = page_of(three, prognosis, tmp_path / "prognosis.html")
-        for words in ("All of it is privately released", "Observed over expected events", "stage", "laboratory"):
+        parts = ("are the predicted risks right?", "what does the model add?", "what is each layer of data worth?")
+        for words in ("All of it is privately released", "C-index of the groups of risk", *parts):
             assert words in page, words
         figures = metrics_of_study(read_deployed_study(coordinator.study(prognosis.plan.hash)))
         for name in ("privately_released", "calibration_privately_released", "gains_privately_released"):
