@@ -105,7 +105,8 @@ summary_answer_seconds = 3
 
 def tables() -> dict[str, tuple[pd.DataFrame, Planted]]:
     """Of one invented consortium; identifiers, exact counts and whole values of patients must not leave."""
-    made, begins, found = generate_treated(patients=sum(PATIENTS.values()), hospitals=3, seed=7).table, 0, {}
+    made, begins = generate_treated(patients=sum(PATIENTS.values()), hospitals=3, seed=7).table, 0
+    found: dict[str, tuple[pd.DataFrame, Planted]] = {}
     for number, (site, patients) in enumerate(PATIENTS.items()):
         own = made.iloc[begins : begins + patients].drop(columns="hospital").reset_index(drop=True)
         prefix, begins = f"MRN-{4711 + number}", begins + patients
@@ -137,8 +138,9 @@ def said(*arguments: str) -> tuple[int, str]:
 def exact_sums(three: Installed, document: StudyDocument, weights: np.ndarray, *, of: str) -> np.ndarray:
     """Without any noise, from each answering hospital's own table and secret."""
     plan, schema = document.plan, schema_of(document)
-    spec, question, total = plan.summary(of), question_of(plan, schema), np.float64(0)
+    spec, question = plan.summary(of), question_of(plan, schema)
     assert spec is not None
+    total = np.zeros(spec.cells)
     kinds = KINDS if question is None else {SummaryKind.OPTIONS: options_kind(question)}
     for site in plan.roster if question is None else COMPARING:
         folder = three.hospitals[site].folder
@@ -146,8 +148,8 @@ def exact_sums(three: Installed, document: StudyDocument, weights: np.ndarray, *
         secret = folder.held_out_secret.read_bytes()
         groups = parted(cohort, plan, site=site, secret=secret, data_source=SOURCE)
         asked = tensors_of(groups[1 if kinds[spec.kind].held_out else 0])
-        total = total + bounded_sum(plan, spec, weights, asked, kinds=kinds).vector
-    return np.asarray(total)
+        total += bounded_sum(plan, spec, weights, asked, kinds=kinds).vector
+    return total
 
 
 def page_of(three: Installed, document: StudyDocument, path: Path) -> str:

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from tests.options_asked import ASKED, STUDY
 
+from oncofed.client.records.objections import of_the_plan
 from oncofed.errors import InvalidInput, PrivacyRefusal
 from oncofed.privacy.accounting import epsilon_of, part_of_epsilon
 from oncofed.privacy.policy import releases_of
@@ -138,6 +139,25 @@ def test_a_coordinator_draws_two_plans_of_one_budget_and_none_of_options_that_th
         read_consortium(path)
 
 
+def test_a_hospital_holds_the_question_against_the_schema_that_came_with_it(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path)
+    assert plan.target_trial is not None
+    assert of_the_plan(plan, treated_schema(), site="a") == []
+    of_another = replace(plan, target_trial=replace(plan.target_trial, treatment="dose"))
+    longer = replace(plan, model=replace(plan.model, columns=plan.model.columns + 1))
+    for wrong, said in ((of_another, '"dose" is no binary marker'), (longer, "other numbers than its target trial")):
+        (objection,) = of_the_plan(wrong, treated_schema(), site="a")
+        assert said in objection
+
+
+def plan_of(folder: Path) -> StudyPlan:
+    study = study_of(folder)
+    assert study.target_trial is not None
+    return options_plan_from(
+        study.target_trial, study.settings, treated_schema(), study="s", roster=("a", "b", "c"), quorum=None, seed=1
+    )
+
+
 @pytest.mark.parametrize(
     ("change", "said"),
     [
@@ -152,12 +172,7 @@ def test_a_coordinator_draws_two_plans_of_one_budget_and_none_of_options_that_th
 def test_a_plan_of_options_in_another_form_is_none_and_no_policy_allows_it(
     change: dict[str, Any], said: str, tmp_path: Path
 ) -> None:
-    study = study_of(tmp_path)
-    assert study.target_trial is not None
-    roster = ("a", "b", "c")
-    plan = options_plan_from(
-        study.target_trial, study.settings, treated_schema(), study="s", roster=roster, quorum=None, seed=1
-    )
+    plan = plan_of(tmp_path)
     policy = replace(site_policy(plan, "a"), verified_cards=frozenset())
     assert form_faults(plan) == []
     parts = {name: change[name] for name in ("l2_norm_bound", "bounding") if name in change}

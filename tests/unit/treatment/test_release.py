@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -39,7 +41,7 @@ def patients(about: Question) -> EncodedPatients:
     return EncodedPatients(kept.x.numpy(), kept.events.numpy(), kept.at_risk.numpy())
 
 
-def some_of(patients: EncodedPatients, who: object) -> EncodedPatients:
+def some_of(patients: EncodedPatients, who: Any) -> EncodedPatients:
     return EncodedPatients(patients.x[who], patients.events[who], patients.at_risk[who])
 
 
@@ -71,10 +73,11 @@ def test_what_a_patient_adds_is_the_same_bits_whoever_else_is_there(
 ) -> None:
     heads = some_heads(about, size, seed=4)
     order = np.random.default_rng(5).permutation(300)
-    for rows_of in (
+    of_both: tuple[Callable[[EncodedPatients], np.ndarray], ...] = (
         lambda some: release_rows(about, as_vector(heads), some),
         lambda some: gradient_rows(heads, about.observed(some)),
-    ):
+    )
+    for rows_of in of_both:
         everybody = rows_of(patients)
         for who in (slice(0, 1), slice(17, 18), slice(3, 10), slice(1, 300), order):
             np.testing.assert_array_equal(rows_of(some_of(patients, who)), everybody[who])
