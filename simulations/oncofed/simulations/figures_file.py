@@ -57,11 +57,16 @@ def privacy_summary(result: RunResult) -> dict[str, Any]:
         "reserve_rounds": result.study.privacy.reserve_rounds,
         "epsilon_of_a_patient_in_two_hospitals": None if at_two is None else at_two.epsilon,
         "epsilon_by_site": result.epsilons,
-    } | ({} if result.panel is None else {"plans": [_part_spent(plan) for plan in (result.plan, result.panel.plan)]})
+    } | ({} if result.panel is None else {"plans": [_part_spent(each) for each in _plans(result)]})
+
+
+def _plans(result: RunResult) -> tuple[StudyPlan, ...]:
+    beside = (each.plan for each in (result.panel, result.options) if each is not None)
+    return (result.plan, *beside)
 
 
 def _part_spent(plan: StudyPlan) -> dict[str, Any]:
-    """One training of a study that has two; its epsilon is of the part that was meant for it."""
+    """One training of a study that has several; its epsilon is of the part that was meant for it."""
     return {
         "study": plan.study,
         "plan_hash": plan.hash,

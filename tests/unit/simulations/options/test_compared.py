@@ -64,6 +64,21 @@ def test_every_charge_of_both_plans_is_in_the_epsilon_that_is_told(result: RunRe
     assert told["epsilon_of_a_patient_in_two_hospitals"] > told["epsilon"]
 
 
+def test_a_panel_beside_it_goes_on_from_what_both_spent_within_the_epsilon_of_the_study(folder: Path) -> None:
+    asked = read_study(folder / "study.toml", overrides=("panel.markers=3", "panel.share=0.1", "panel.rounds=2"))
+    result = run_study(asked, folder / "both", report=False)
+    assert result.options is not None
+    assert result.panel is not None
+    plans = (result.plan, result.options.plan, result.panel.plan)
+    everything = [event for plan in plans for event in planned_releases_of(plan)]
+    for charged in result.releases.values():
+        assert sorted(map(repr, charged)) == sorted(map(repr, everything))
+    told = json.loads((folder / "both" / "privacy.json").read_text())
+    assert told["epsilon"] == pytest.approx(epsilon_of(everything, delta=1e-5))
+    assert 2.98 < told["epsilon"] <= 3.0
+    assert {each["plan_hash"] for each in told["plans"]} == {plan.hash for plan in plans}
+
+
 def test_a_hospital_goes_on_from_what_the_prognosis_spent_and_refuses_what_passes_the_study(
     result: RunResult, tmp_path: Path
 ) -> None:
