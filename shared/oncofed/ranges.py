@@ -212,7 +212,7 @@ _TABLE: tuple[tuple[str, Range], ...] = (
     ("StudyPlan.summary_answer_seconds, ConsortiumTerms.summary_answer_seconds", Range(0.05, 60, 2, 60)),
     ("StudyPlan.patience_seconds, ConsortiumTerms.patience_seconds", Range(0, 2_592_000, 0, 604_800)),
     ("StudyPlan.version", _whole(1, 1, 1, 1)),
-    ("StudyPlan.held_out_fraction", Range(1e-3, 0.9, 0.05, 0.5, or_zero=True)),
+    ("StudyPlan.held_out_fraction, Consortium.set_aside", Range(1e-3, 0.9, 0.05, 0.5, or_zero=True)),
     ("HeldOutRequest.fraction", Range(1e-3, 0.9, 0.05, 0.5)),
     ("ValidationRequest.share", Range(1e-3, 1, 0.1, 1)),
     ("StudyPlan.summaries (count)", _whole(0, 20, 0, 5)),

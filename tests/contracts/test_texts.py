@@ -45,6 +45,7 @@ from oncofed.simulations.study import Study, read_study
 from oncofed.survival.comparators import Comparator
 from oncofed.survival.layers import Layer
 from oncofed.texts import TEXTS, Plain, shown
+from oncofed.treatment.target_trial import Benchmark, TargetTrial
 
 ROOTS: tuple[type, ...] = (
     *(StudyPlan, StudyDocument, StudySchema, EnrolmentRequest, Acceptance),
@@ -116,8 +117,23 @@ def full_plan() -> StudyPlan:
 
 
 def plan_of_all_texts() -> StudyPlan:
-    """It contradicts itself, which is looked at last: no plan trains a model and validates another."""
-    return replace(full_plan(), validates=ReleasedModel("a" * 64, "b" * 64, "c" * 64, "d" * 128))
+    """It contradicts itself, which is looked at last: no plan trains a model and validates another, or compares options
+    beside.
+    """
+    trial = TargetTrial(
+        treatment="option",
+        options=("one", "other"),
+        outcomes=("death",),
+        horizon=24.0,
+        adjust_for=("age",),
+        required=("age",),
+        modifiers=("marker",),
+        negative_outcome="accident",
+        benchmark=Benchmark(0.1, 0.0, 0.2, "A trial", ("age >= 18",)),
+        eligible=("age >= 18",),
+    )
+    model = ReleasedModel("a" * 64, "b" * 64, "c" * 64, "d" * 128)
+    return replace(full_plan(), validates=model, target_trial=trial)
 
 
 def with_texts(value: Any, text: str, where: str, found: list[str]) -> Any:
