@@ -248,15 +248,21 @@ def exponential(numbers: Tensor) -> Tensor:
 
 def exponentials(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
     """`exponential` of numpy's numbers."""
-    return np.asarray(_exp(torch.as_tensor(np.ascontiguousarray(numbers, dtype=np.float64))).numpy())
+    return np.asarray(_exp(_tensor_of(numbers)).numpy())
 
 
 def totals(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
     """(..., terms) -> (...): `row_sums` of numpy's numbers; 0 of no terms."""
     if not numbers.shape[-1]:
         return np.zeros(numbers.shape[:-1])
-    rows = torch.as_tensor(np.ascontiguousarray(numbers, dtype=np.float64)).reshape(-1, numbers.shape[-1])
+    rows = _tensor_of(numbers).reshape(-1, numbers.shape[-1])
     return np.asarray(row_sums(rows).numpy().reshape(numbers.shape[:-1]))
+
+
+def _tensor_of(numbers: NDArray[np.float64]) -> Tensor:
+    """What nobody may write to, such as the weights of a question, is copied: torch warns of it."""
+    whole = np.ascontiguousarray(numbers, dtype=np.float64)
+    return torch.as_tensor(whole if whole.flags.writeable else whole.copy())
 
 
 _LOG_2_HIGH, _LOG_2_LOW = 6.93147180369123816490e-01, 1.90821492927058770002e-10

@@ -16,7 +16,7 @@ from oncofed.simulations.synthetic.treated import generate_treated, treated_sche
 from oncofed.survival.encoded_patients import EncodedPatients
 from oncofed.survival.likelihood import tensors_of
 from oncofed.treatment.estimate import compare
-from oncofed.treatment.heads import Heads, as_vector, first_heads, gradient_rows
+from oncofed.treatment.heads import Heads, as_vector, first_heads, from_vector, gradient_rows
 from oncofed.treatment.question import Question
 from oncofed.treatment.release import cells_of, options_of, parts_of, release_rows
 from oncofed.treatment.rows import rows
@@ -71,7 +71,9 @@ def test_neither_a_row_of_the_release_nor_a_gradient_is_longer_than_1(
 def test_what_a_patient_adds_is_the_same_bits_whoever_else_is_there(
     about: Question, patients: EncodedPatients, size: float
 ) -> None:
-    heads = some_heads(about, size, seed=4)
+    vector = as_vector(some_heads(about, size, seed=4))
+    vector.setflags(write=False)  # as the weights of a question are
+    heads = from_vector(vector, first_heads(about))
     order = np.random.default_rng(5).permutation(300)
     of_both: tuple[Callable[[EncodedPatients], np.ndarray], ...] = (
         lambda some: release_rows(about, as_vector(heads), some),
