@@ -29,7 +29,7 @@ from oncofed.errors import OncofedError
 from oncofed.protocol.plan import StudyPlan
 from oncofed.server.deployment.folder import CoordinatorFolder
 from oncofed.server.deployment.study_files import ROUNDS
-from oncofed.server.flower.server_app import start_of
+from oncofed.server.flower.server_app import load_study, start_of
 from oncofed.server.rounds.admission import SiteVector
 from oncofed.server.rounds.checkpoint import has_checkpoint, load_checkpoint
 from oncofed.server.rounds.strategies import combine
@@ -125,7 +125,7 @@ def look_at_the_model(
     # The line of the last one may come with the next run.
     if len(rounds) != counted and (finished or len(rounds) != counted - 1):
         raise Broken(f"{len(rounds)} rounds were noted, and the checkpoint is of {counted}")
-    state = start_of(plan, study / "nothing")
+    state = start_of(load_study(coordinator, plan.hash), study / "nothing")
     for number, attempt, answered in rounds:
         which = (plan.hash, number, attempt)
         vectors = [SiteVector(site, seen[site].vectors[which], seen[site].reached[which]) for site in answered]
