@@ -141,14 +141,6 @@ def test_the_plan_budget_says_what_a_panel_costs_and_when_it_is_the_better_model
     assert "panel" not in answer.output, "of four markers there is no panel"
 
 
-def test_a_real_consortium_that_leaves_the_panel_to_the_plan_is_refused_too(tmp_path: Path) -> None:
-    from oncofed.server.deployment.consortium_file import read_consortium  # noqa: PLC0415 - the server's, for one test
-
-    (tmp_path / "study.toml").write_text('[study]\nname = "s"\n[data]\nschema = "a.toml"\n[panel]\nauto = true\n')
-    with pytest.raises(InvalidInput, match=r"\[panel\], auto: asks for a panel"):
-        read_consortium(tmp_path / "study.toml")
-
-
 def test_what_noise_leaves_is_told_of_the_whole_budget() -> None:
     """By hand: events and information of chosen_settings, the noise of one release of epsilon 3 at delta 1e-5."""
     found = offer([1.0] * 200)
