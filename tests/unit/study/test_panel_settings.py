@@ -12,7 +12,6 @@ from tests.unit.study.test_budget import GUESS, SCHEMA, settings
 
 from oncofed.cohort.schema import StudySchema
 from oncofed.cohort.schema_file import parse_schema
-from oncofed.errors import InvalidInput
 from oncofed.file_reading import read_declared
 from oncofed.protocol.plan import PrivacyMode, TrainingMode
 from oncofed.server.deployment.study_commands import study
