@@ -400,14 +400,14 @@ def test_without_a_model_there_are_no_patients(site: Site) -> None:
 def looked(taker: taking.DecisionTaker) -> subprocess.Popen[bytes] | None:
     """What is at work on approvals after one more look."""
     taker.look()
-    return taker._working.get(Decision.APPROVED)
+    return taker._working
 
 
 def test_the_guard_starts_the_taking_where_something_is_due_and_not_before(
     two: Site,
 ) -> None:
     clock = [1000.0]
-    taker = taking.DecisionTaker(two.node.folder, clock=lambda: clock[0])
+    taker = two.taker(clock=lambda: clock[0])
     assert looked(taker) is None
     two.says(two.here.signed_in(FIRST), "approve")
     assert looked(taker) is None, "one of two"
@@ -423,7 +423,7 @@ def test_the_guard_starts_the_taking_where_something_is_due_and_not_before(
 
 def test_what_fails_is_tried_again_and_not_at_once(site: Site) -> None:
     clock = [1000.0]
-    taker = taking.DecisionTaker(site.node.folder, command=("/bin/false",), clock=lambda: clock[0])
+    taker = site.taker(command=("/bin/false",), clock=lambda: clock[0])
     site.says(site.here.signed_in(FIRST), "approve")
     working = looked(taker)
     assert working is not None
@@ -499,10 +499,10 @@ def test_a_table_that_ends_the_process_keeps_no_other_plan_from_being_declined(
 ) -> None:
     site.says(site.here.signed_in(FIRST), "approve")
     monkeypatch.setattr(approvals, "read_source_cohort", lambda *args: (_ for _ in ()).throw(MemoryError))
-    assert taking.main(["taking", str(site.node.folder.root), "approved"]) == 0
+    assert taking.main(["taking", str(site.node.folder.root)]) == 0
     assert site.told()[-1] == ("decision_not_taken", "failed", FIRST)
     site.says(site.here.signed_in(SECOND), "decline")
-    assert taking.main(["taking", str(site.node.folder.root), "declined"]) == 0
+    site.guard_looks()
     assert site.state() is Decision.DECLINED
 
 
@@ -511,16 +511,16 @@ def test_a_decline_asks_no_policy_and_is_not_lost_by_another_one(site: Site) -> 
         assert site.says(site.here.signed_in(name), "decline").status_code == 303
     site.here.desk.accounts.set_enabled(SECOND, False)
     (site.node.folder.policy).write_text("broken = [")
-    assert taking.main(["taking", str(site.node.folder.root), "declined"]) == 0
+    site.guard_looks()
     assert site.told()[-1] == ("declined", "budget", FIRST)
 
 
-def test_declines_are_taken_while_an_approval_is_at_work(site: Site) -> None:
-    taker = taking.DecisionTaker(site.node.folder, command=("/bin/sleep", "60", "#"))
+def test_a_decline_is_taken_while_an_approval_is_at_work(site: Site) -> None:
+    taker = site.taker(command=("/bin/sleep", "60", "#"))
     site.says(site.here.signed_in(FIRST), "approve")
     assert looked(taker) is not None
     other = site.here.signed_in(SECOND)
     site.says(other, "decline", other.get(site.address))
-    taker.look()
-    assert set(taker._working) == {Decision.APPROVED, Decision.DECLINED}
+    assert looked(taker) is not None
+    assert site.state() is Decision.DECLINED
     taker.end()

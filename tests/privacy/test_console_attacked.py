@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext, suppress
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -120,19 +120,48 @@ def test_a_no_waits_for_nobody_who_decides(site: Site, monkeypatch: pytest.Monke
     assert site.says(client, "decline", page).status_code == 303
 
 
-def test_a_no_that_an_approval_overtakes_by_a_moment_is_said_again(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = AuditLog.append
-
-    def overtaken(self: AuditLog, event: str, **fields: object) -> None:
-        real(self, event, **fields)  # type: ignore[arg-type]
-        if event == "decline_wanted":
-            monkeypatch.setattr(AuditLog, "append", real)
-            site.node.approve()
-
+def test_a_no_that_comes_after_the_last_look_withdraws_the_approval(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the look and the line that tells of the approval a file is written to the disk, which takes a while."""
     client = site.here.signed_in(SECOND)
     page = client.get(site.address)
-    monkeypatch.setattr(AuditLog, "append", overtaken)
-    assert site.says(client, "decline", page).status_code == 303
+    site.says(site.here.signed_in(FIRST), "approve")
+    real = approvals.replace_durably
+
+    def written(path: Path, content: bytes) -> None:
+        real(path, content)
+        if path.suffix == ".next":
+            monkeypatch.setattr(approvals, "replace_durably", real)
+            assert site.says(client, "decline", page).status_code == 303
+
+    monkeypatch.setattr(approvals, "replace_durably", written)
+    deciding.take(site.node.folder, site.hash)
+    assert site.state() is Decision.DECLINED
+    assert not list(site.node.folder.patients.glob("*"))
+    assert site.told()[-2:] == [("decline_wanted", "budget", SECOND), ("declined", "budget", SECOND)]
+
+
+def test_a_no_that_comes_while_an_approval_is_told_waits_and_withdraws_it(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = site.here.signed_in(SECOND)
+    page = client.get(site.address)
+    site.says(site.here.signed_in(FIRST), "approve")
+    said: list[threading.Thread] = []
+    real = AuditLog._append_locked
+
+    def told(self: AuditLog, descriptor: int, fields: Mapping[str, object]) -> object:
+        if fields["event"] == "approved":
+            said.append(threading.Thread(target=site.says, args=(client, "decline", page)))
+            said[0].start()
+            said[0].join(1.0)
+            assert said[0].is_alive(), "nobody writes between the last look and the line"
+        return real(self, descriptor, fields)
+
+    monkeypatch.setattr(AuditLog, "_append_locked", told)
+    deciding.take(site.node.folder, site.hash)
+    said[0].join(60)
     assert site.state() is Decision.APPROVED
     site.guard_looks()
     assert site.state() is Decision.DECLINED
@@ -178,23 +207,68 @@ def test_a_page_whose_rules_or_ledger_cannot_be_read_still_withdraws(site: Site,
     assert "Approve this plan" not in page.text
     assert site.says(client, "decline", page).status_code == 303
     assert client.get(site.address).status_code == 200
-    assert taking.main(["taking", str(site.node.folder.root), "declined"]) == 0
+    site.guard_looks()
     assert site.state() is Decision.DECLINED
 
 
-def test_a_no_that_failed_is_tried_again_soon(site: Site) -> None:
+@pytest.mark.parametrize("lost", ["replace_durably", "write_bundles", "thaw"])
+def test_a_no_that_failed_is_done_to_its_end_soon(site: Site, monkeypatch: pytest.MonkeyPatch, lost: str) -> None:
+    site.node.approve()
     clock = [1000.0]
-    taker = taking.DecisionTaker(site.node.folder, command=("/bin/false",), clock=lambda: clock[0])
+    taker = site.taker(command=("/bin/false",), clock=lambda: clock[0])
     site.says(site.here.signed_in(SECOND), "decline")
+    with monkeypatch.context() as patched:
+        patched.setattr(approvals, lost, lambda *_, **__: fail())
+        taker.look()
+    assert list(site.node.folder.patients.glob("*"))
     taker.look()
-    first = taker._working[Decision.DECLINED]
-    assert first.wait(60) == 1
+    assert list(site.node.folder.patients.glob("*")), "not at once"
+    clock[0] += 16
     taker.look()
-    assert taker._working.get(Decision.DECLINED) is None
-    clock[0] += 31
-    taker.look()
-    assert taker._working.get(Decision.DECLINED) not in (None, first)
-    taker.end()
+    assert site.state() is Decision.DECLINED
+    assert not list(site.node.folder.patients.glob("*"))
+    assert not site.node.folder.bundles.read_text()
+    assert site.told()[-1] == ("declined", "budget", SECOND)
+
+
+def test_a_no_that_cannot_be_put_into_force_keeps_no_other_one_from_it(site: Site) -> None:
+    other = "b" * 64
+    site.node.folder.approvals.mkdir(exist_ok=True)
+    (site.node.folder.approvals / f"{other}.json").write_text("damaged, of an earlier version")
+    site.node.audit_log.append("decline_wanted", plan_hash=other, by=FIRST, code="other")
+    site.says(site.here.signed_in(SECOND), "decline")
+    site.taker().decline()
+    assert site.state() is Decision.DECLINED
+
+
+@pytest.mark.parametrize("plan_hash", ["../../policy", "../" * 30 + "tmp/oncofed-forged", "x", ""])
+def test_a_forged_no_writes_no_file_elsewhere(site: Site, monkeypatch: pytest.MonkeyPatch, plan_hash: str) -> None:
+    real = AuditLog._entry
+    forged = {"plan_hash": plan_hash, "code": "No Word!"}
+    monkeypatch.setattr(AuditLog, "_entry", lambda self, event, **named: {**real(self, event, **named), **forged})
+    site.node.audit_log.append("decline_wanted", plan_hash=site.hash, by=FIRST, code="other")
+    monkeypatch.setattr(AuditLog, "_entry", real)
+    before = sorted(site.node.folder.root.parent.rglob("*"))
+    site.taker().decline()
+    assert sorted(site.node.folder.root.parent.rglob("*")) == before
+    assert not Path("/tmp/oncofed-forged.json").exists()
+
+
+def shut_out(site: Site) -> None:
+    site.here.desk.accounts.set_enabled(SECOND, False)
+
+
+def damaged_accounts(site: Site) -> None:
+    (site.node.folder.guard / "pages-accounts.json").write_text("no accounts")
+
+
+@pytest.mark.parametrize("harm", [shut_out, damaged_accounts])
+def test_nobody_ends_a_no_that_waits_by_the_account_it_came_from(site: Site, harm: Callable[[Site], None]) -> None:
+    site.node.approve()
+    site.says(site.here.signed_in(SECOND), "decline")
+    harm(site)
+    site.taker().decline()
+    assert site.state() is Decision.DECLINED
 
 
 def test_a_no_that_was_said_while_the_guard_was_away_is_in_force_before_it_listens(
@@ -209,7 +283,6 @@ def test_a_no_that_was_said_while_the_guard_was_away_is_in_force_before_it_liste
         return nullcontext()
 
     monkeypatch.setattr(process, "serving", listens)
-    monkeypatch.setattr(taking.DecisionTaker.first, "__kwdefaults__", {"seconds": 120.0})
     ended.set()
     process._serve(site.node.folder, ended)
     assert seen == [Decision.DECLINED]
@@ -384,16 +457,16 @@ def test_an_approval_that_is_killed_each_time_is_given_up_and_told(site: Site, m
 
 def test_a_try_alone_is_no_reason_to_try_at_once(site: Site) -> None:
     clock = [1000.0]
-    taker = taking.DecisionTaker(site.node.folder, command=("/bin/false",), clock=lambda: clock[0])
+    taker = site.taker(command=("/bin/false",), clock=lambda: clock[0])
     site.says(site.here.signed_in(FIRST), "approve")
     taker.look()
-    taker._working[Decision.APPROVED].wait(60)
+    taker._working.wait(60)  # type: ignore[union-attr]
     site.node.audit_log.append("approval_tried", plan_hash=site.hash, by=FIRST)
     taker.look()
-    assert taker._working.get(Decision.APPROVED) is None
+    assert taker._working is None
     clock[0] += taking.SECONDS_BEFORE_AGAIN + 1
     taker.look()
-    assert taker._working.get(Decision.APPROVED) is not None
+    assert taker._working is not None
     taker.end()
 
 
@@ -408,25 +481,25 @@ def test_what_is_told_and_was_not_done_to_its_end_is_done_later(
     with monkeypatch.context() as patched:
         patched.setattr(approvals, "write_bundles", ended)
         with suppress(Killed):
-            assert taking.main(["taking", str(site.node.folder.root), "approved"]) != 0
+            assert taking.main(["taking", str(site.node.folder.root)]) != 0
     assert site.state() is Decision.APPROVED
     assert not site.node.folder.bundles.exists() or not site.node.folder.bundles.read_text()
-    assert taking.main(["taking", str(site.node.folder.root), "approved"]) == 0
+    assert taking.main(["taking", str(site.node.folder.root)]) == 0
     assert site.node.folder.bundles.read_text().split() == [site.node.plan().bundle_sha256]
 
 
 def test_the_guard_looks_again_after_a_process_that_ended_before_its_end(site: Site) -> None:
     clock = [1000.0]
-    taker = taking.DecisionTaker(site.node.folder, command=("/bin/false",), clock=lambda: clock[0])
+    taker = site.taker(command=("/bin/false",), clock=lambda: clock[0])
     site.says(site.here.signed_in(FIRST), "approve")
     taker.look()
-    taker._working[Decision.APPROVED].wait(60)
+    taker._working.wait(60)  # type: ignore[union-attr]
     deciding.decline(site.node.folder, site.hash, by="root")
     taker.look()
-    assert taker._working.get(Decision.APPROVED) is None
+    assert taker._working is None
     clock[0] += taking.SECONDS_BEFORE_AGAIN + 1
     taker.look()
-    assert taker._working.get(Decision.APPROVED) is not None, "though nobody wants anything any more"
+    assert taker._working is not None, "though nobody wants anything any more"
     taker.end()
 
 
@@ -443,9 +516,9 @@ class Never(datetime):
 def test_a_forged_time_does_not_end_the_guard(site: Site) -> None:
     forged = AuditLog(site.node.folder.audit_log, clock=lambda: Never(2026, 1, 1))
     forged.append("approval_wanted", plan_hash=site.hash, by=FIRST, facts=site.yes_of(FIRST, SOURCE))
-    taker = taking.DecisionTaker(site.node.folder, command=("/bin/false",))
+    taker = site.taker(command=("/bin/false",))
     taker.look()
-    assert taker._working.get(Decision.APPROVED) is None
+    assert taker._working is None
 
 
 # --- the log is read once

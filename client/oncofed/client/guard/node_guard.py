@@ -143,6 +143,11 @@ class NodeGuard:
         """Who notes what left must note it here, where the charge was announced."""
         return self._audit
 
+    @property
+    def decisions(self) -> Approvals:
+        """For any thread."""
+        return self._approvals
+
     def forget_unapproved(self) -> None:
         """Let go of patients in memory whose approval was withdrawn or given anew. From any thread; never raises."""
         with self._guards_lock:

@@ -69,9 +69,9 @@ def _serve(folder: NodeFolder, ended: threading.Event) -> None:
     times = PublicTimes()
     guard = NodeGuard(folder, site=settings.name, keys=keys, pace=times)
     remember_sources(folder, policy, guard.audit)
-    token_sha256, decisions = read_digits(folder.token_sha256), DecisionTaker(folder)
+    token_sha256, decisions = read_digits(folder.token_sha256), DecisionTaker(folder, guard.decisions)
     try:
-        decisions.first()
+        decisions.decline()
         with serving(
             guard,
             socket=folder.socket,

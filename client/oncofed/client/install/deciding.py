@@ -8,15 +8,16 @@ process (`guard.taking`). The process of the pages takes none.
 Promises: whatever the policy, the ledger and the table say is asked when a decision is taken, not when somebody wished
 it, and an approval that was declined, or whose rules were changed, while the table was read is not put into force. To
 decline waits for no table and nobody who decides, asks no policy, and counts whatever was decided since the person
-looked. Wishes count of accounts that are approvers and enabled at that moment, a yes only of one that was not changed
-since; two persons are two accounts. What cannot be approved ends the wishes for it, and so does what was begun
+looked, and whatever became of the account: a yes counts only of one that is an enabled approver's at that moment, and
+was not changed since; two persons are two accounts. What the log tells first came first: an approval looks once more
+while nobody can write there. What cannot be approved ends the wishes for it, and so does what was begun
 `MOST_TRIES` times and never done; the reason is kept for whoever looks. Refused: a yes to a plan that was decided on
 since the person looked, for an unknown data source, and a second one by the same person.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -59,7 +60,6 @@ from oncofed.protocol.study_document import StudyDocument, document_bytes, schem
 
 MOST_TRIES = 3
 """Then an approval that was begun and never done is given up: its process was killed each time."""
-_TIMES_SAID = 3
 _LONGEST_WORDS = 20_000
 """Bytes that are kept of why a decision was not taken."""
 
@@ -116,7 +116,7 @@ def approve(folder: NodeFolder, document: StudyDocument, *, source: str, by: str
     def still_wanted() -> None:
         refuse_one_person(read_policy(folder.policy))
         wishes = known.wishes(plan_hash)
-        if looked_on != wishes.ended or decline_due(wishes, may=may_wish(folder)) is not None:
+        if looked_on != wishes.ended or decline_due(wishes) is not None:
             raise WishRefused(Refused.DECIDED)
 
     try:
@@ -156,8 +156,8 @@ class Known:
         return self.decisions.decline(plan_hash, declined_by=by, now=datetime.now(UTC), reason=reason)
 
     def take_decline(self, plan_hash: str) -> Approval | None:
-        """None where nobody wants it who may."""
-        wanted = decline_due(self.wishes(plan_hash), may=may_wish(self.folder))
+        """None where nobody wants it."""
+        wanted = decline_due(self.wishes(plan_hash))
         return None if wanted is None else self.decline(plan_hash, by=wanted[2], reason=wanted[1])
 
     def due(self, wishes: Wishes) -> tuple[Decision, str, str] | None:
@@ -178,10 +178,11 @@ def want(known: Known, plan_hash: str, decision: Decision, *, of: str, by: Accou
 
     Raises WishRefused, InvalidInput for a plan that is not here, RecordFailure.
     """
-    if decision is Decision.DECLINED:
-        _want_declined(known, find_hash(known.folder, plan_hash, known.decisions), reason=Reason(of), by=by)
-        return
     folder = known.folder
+    if decision is Decision.DECLINED:
+        found = find_hash(folder, plan_hash, known.decisions)
+        AuditLog(folder.audit_log).append(DECLINE_WANTED, plan_hash=found, by=by.name, code=Reason(of))
+        return
     with known.decisions.held():  # meanwhile nobody decides
         wishes = known.wishes(plan_hash)
         if looked_on != wishes.ended:
@@ -196,23 +197,12 @@ def want(known: Known, plan_hash: str, decision: Decision, *, of: str, by: Accou
         AuditLog(folder.audit_log).append(APPROVAL_WANTED, plan_hash=plan_hash, by=by.name, facts=facts)
 
 
-def _want_declined(known: Known, plan_hash: str, *, reason: Reason, by: Account) -> None:
-    """An approval looks last whether it is declined. One that has just looked is told after this no: it is repeated."""
-    log = AuditLog(known.folder.audit_log)
-    for _ in range(_TIMES_SAID):
-        log.append(DECLINE_WANTED, plan_hash=plan_hash, by=by.name, code=reason)
-        wishes = known.wishes(plan_hash)
-        waits = any(same_person(each.by, by.name) for each in wishes.declines)
-        if waits or wishes.ended.startswith(Decision.DECLINED):
-            return
-
-
 def may_wish(folder: NodeFolder) -> May:
-    """Who may say yes or no now. A yes is of the account as it was: nobody else's by a new password."""
+    """Who may say yes now. It is of the account as it was: nobody else's by a new password."""
     marks = {each.name: each.mark for each in accounts_in(accounts_of(folder)) if may_decide(each)}
 
     def may(wish: Wish) -> bool:
-        return wish.by in marks and wish.account in (None, marks[wish.by])
+        return wish.by in marks and wish.account == marks[wish.by]
 
     return may
 
@@ -221,7 +211,7 @@ def may_decide(account: Account) -> bool:
     return account.enabled and account.role is Role.APPROVER
 
 
-def take(folder: NodeFolder, plan_hash: str) -> Approval | None:
+def take(folder: NodeFolder, plan_hash: str, known: Known | None = None) -> Approval | None:
     """Take the decision about this plan that enough persons want; None where too few do, or want it no more.
 
     A decline waits for nothing; an approval asks last whether the same is wanted still, and gives way where not.
@@ -230,7 +220,7 @@ def take(folder: NodeFolder, plan_hash: str) -> Approval | None:
 
     Raises as `approve`; then the wishes for it are over, and `why_not_taken` says why.
     """
-    known = Known.of(folder)
+    known = known or Known.of(folder)
     declined = known.take_decline(plan_hash)
     if declined is not None:
         return declined
@@ -278,18 +268,14 @@ def _note(known: Known, plan_hash: str, refused: Exception, *, before: Wishes, b
         AuditLog(folder.audit_log).append(NOT_TAKEN, plan_hash=plan_hash, code=_kind(refused), by=by)
 
 
-def all_due(folder: NodeFolder, known: Iterator[tuple[str, Wishes]], decision: Decision) -> list[str]:
-    """The plans about which this decision is due. known: wishes by plan hash. Reads no more than it must."""
-    waiting = [(plan_hash, wishes) for plan_hash, wishes in known if wishes.approvals or wishes.declines]
+def all_due(known: Known) -> list[str]:
+    """The plans about which an approval is due. Reads no more than it must."""
+    waiting = {plan_hash: wishes for plan_hash, wishes in known.by_plan.read().items() if wishes.approvals}
     if not waiting:
         return []
-    may, now = may_wish(folder), datetime.now(UTC)
-    declined = [plan_hash for plan_hash, wishes in waiting if decline_due(wishes, may=may)]
-    if decision is Decision.DECLINED:
-        return declined
-    policy = read_policy(folder.policy)
-    found = [plan_hash for plan_hash, wishes in waiting if due(wishes, policy, now=now, may=may)]
-    return [plan_hash for plan_hash in found if plan_hash not in declined]
+    may, now, policy = may_wish(known.folder), datetime.now(UTC), read_policy(known.folder.policy)
+    found = {plan_hash: due(wishes, policy, now=now, may=may) for plan_hash, wishes in waiting.items()}
+    return [plan_hash for plan_hash, wanted in found.items() if wanted is not None and wanted[0] is Decision.APPROVED]
 
 
 def why_not_taken(folder: NodeFolder, plan_hash: str) -> str:

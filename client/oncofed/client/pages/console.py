@@ -174,7 +174,7 @@ class Console:
         plan, now = looked_at(self.folder, plan_hash, self.known.decisions), datetime.now(UTC)
         agreed, wishes, may = plan.document.plan, self.known.wishes(plan.plan_hash), may_wish(self.folder)
         wanting = wishes.waiting(now, may=may)
-        is_due, unreadable, words, persons = decline_due(wishes, may=may) is not None, "", "", 1
+        is_due, unreadable, words, persons = decline_due(wishes) is not None, "", "", 1
         sources: tuple[SourceBudget, ...] = ()
         try:  # who declines needs neither rules nor ledger
             policy = read_policy(self.folder.policy)

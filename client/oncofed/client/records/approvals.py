@@ -179,7 +179,8 @@ class Approvals:
 
         ledger        of that source.
         trial         of the frozen patients, before the approval is in force.
-        still_wanted  asked last, when nobody else can decide any more; what it raises keeps it from being approved.
+        still_wanted  asked last, when nobody else can decide, or write into the audit log, any more: what is said
+                      later is said after the approval. What it raises keeps it from being approved.
 
         Raises PrivacyRefusal with every objection (the trial's apart), InvalidInput with every fault of the table; then
         nothing is approved. What was approved before stays as it was.
@@ -216,7 +217,7 @@ class Approvals:
             )
             trial(self.patients_file(approval), approval.patients_sha256)
             still_wanted()
-            self._write(approval)
+            self._write(approval, unless=still_wanted)
         return approval
 
     def _allowed(
@@ -249,12 +250,14 @@ class Approvals:
             raise PrivacyRefusal("this plan cannot be approved: " + "; ".join(against))
         return standing, fresh, secret
 
-    def decline(self, plan_hash: str, *, declined_by: str, now: datetime, reason: str = "") -> Approval:
+    def decline(
+        self, plan_hash: str, *, declined_by: str, now: datetime, reason: str = "", seconds: float | None = None
+    ) -> Approval:
         """Decline a plan, or withdraw its approval: its requests are refused from now on, and nobody stays frozen.
 
-        Its document may be lost. reason: a word of ours for the audit log (`wishes.Reason`).
+        Its document may be lost. reason: a word of ours for the audit log (`wishes.Reason`). seconds: as of `held`.
         """
-        with self._one_at_a_time():
+        with self._one_at_a_time(seconds=seconds):
             # With its source, so that it cannot come back on another one.
             before = self._remembered(plan_hash) or undecided(plan_hash)
             declined = before.declined(by=declined_by, at=_told_time(now), told_as=secrets.token_hex(_WORD_BYTES))
@@ -293,9 +296,9 @@ class Approvals:
             )
         return written
 
-    def tidy(self) -> None:
+    def tidy(self, *, seconds: float | None = None) -> None:
         """Remove patients and keys that no decision names: a kill left them. Raises RecordUnwritable."""
-        with self._one_at_a_time():
+        with self._one_at_a_time(seconds=seconds):
             pass
 
     @contextmanager
@@ -313,11 +316,11 @@ class Approvals:
             return os.open(self.patients, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
 
     @contextmanager
-    def _one_at_a_time(self) -> Iterator[None]:
+    def _one_at_a_time(self, *, seconds: float | None = None) -> Iterator[None]:
         """Until the end nobody else decides or tidies. Then, and when it fails, patients that nobody names are gone."""
         with unwritable(self.patients):
             self.patients.mkdir(mode=_FOLDER_MODE, exist_ok=True)
-        with self.held():
+        with self.held(seconds=seconds):
             try:
                 yield
             finally:
@@ -358,7 +361,7 @@ class Approvals:
     def _told(self) -> ToldDecisions:
         return ToldDecisions(self.audit.path)
 
-    def _write(self, approval: Approval, *, code: str = "") -> None:
+    def _write(self, approval: Approval, *, code: str = "", unless: Callable[[], None] = lambda: None) -> None:
         """It is in force from when it is told: a kill before leaves the old one, a kill afterwards the new one."""
         with unwritable(self.folder):
             self.folder.mkdir(mode=_FOLDER_MODE, exist_ok=True)
@@ -368,7 +371,8 @@ class Approvals:
         waiting = self._next(approval.plan_hash)
         replace_durably(waiting, content_of(approval))
         event, facts = approval.decision.value, approval.facts
-        self.audit.append(event, plan_hash=approval.plan_hash, by=approval.decided_by, code=code, facts=facts)
+        by, plan_hash = approval.decided_by, approval.plan_hash
+        self.audit.append(event, plan_hash=plan_hash, by=by, code=code, facts=facts, unless=unless)
         with unwritable(self.folder):
             waiting.replace(self._path(approval.plan_hash))
             sync_folder(self.folder)

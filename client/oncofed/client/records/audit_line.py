@@ -65,9 +65,13 @@ def fields_in(line: bytes) -> dict[str, object] | None:
     if not line.endswith(b"\n") or len(line) > LONGEST_LINE:
         return None
     try:
-        found = json.loads(line)
-    except (ValueError, RecursionError):
+        return _sound_fields(line)
+    except (ValueError, RecursionError):  # also NaN, half a character, and what is nested too deeply to be written
         return None
+
+
+def _sound_fields(line: bytes) -> dict[str, object] | None:
+    found = json.loads(line)
     if not isinstance(found, dict) or set(found) - {"facts"} != _KEYS or not isinstance(found["previous"], str):
         return None
     if not well_formed(found.get("facts", {})):

@@ -114,6 +114,7 @@ class AuditLog:
         by: str = "",
         left: Sequence[Released] = (),
         facts: Mapping[str, str] | None = None,
+        unless: Callable[[], None] = lambda: None,
     ) -> None:
         """Write one line durably, and before it those that are owed. Of what was announced it may become owed itself.
 
@@ -123,6 +124,8 @@ class AuditLog:
         plan_hash    64 hexadecimal digits; whatever else a request may hold there is written as "malformed".
         by           a name; what a name cannot hold is written as "?".
         facts        as `audit_line` has them; empty ones are left out.
+        unless       asked while nobody else can write any more, and may read the log; where it raises, nothing is
+                     written.
         """
         fields = self._entry(event, plan_hash=plan_hash, round_=round_, attempt=attempt, code=code, by=by, left=left)
         if told := {key: text for key, text in (facts or {}).items() if text}:
@@ -134,7 +137,7 @@ class AuditLog:
                 while self._owed:
                     self._write(self._owed[0])
                     del self._owed[0]
-                self._write(fields)
+                self._write(fields, unless)
             except RecordFailure as failure:
                 about_it = announced is not None and announced[1:] == (plan_hash, round_, attempt)
                 if not about_it or not self._owe(fields):
@@ -205,8 +208,9 @@ class AuditLog:
             return True
         return False
 
-    def _write(self, fields: Mapping[str, object]) -> None:
+    def _write(self, fields: Mapping[str, object], unless: Callable[[], None] = lambda: None) -> None:
         with unwritable(self._path), locked(self._path) as descriptor:
+            unless()
             self._append_locked(descriptor, fields)
 
     def _append_locked(self, descriptor: int, fields: Mapping[str, object]) -> Anchor:

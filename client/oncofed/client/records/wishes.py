@@ -9,11 +9,12 @@ Promises: a decision ends every wish for its plan; whoever wants it still says s
 often, from wherever and in whatever letters of the name it was said. A yes that waits longer than `LONGEST_WAIT`
 counts no more, because table and budget are others by then; nor does one of a clock that was ahead, one of an account
 that was changed since, or one from before a backup was put back. A no waits as long as it must: what could not be
-approved, a backup and a clock end none.
+approved, a backup, a clock, and whoever shuts out the account that it came from, end none.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -33,6 +34,7 @@ RESTORED = "backup_restored"
 LONGEST_WAIT = timedelta(days=7)
 _CLOCK_STEP = timedelta(minutes=5)
 """By so much a clock may be put back, and what was said before counts."""
+_PLAN_HASH = re.compile(r"[0-9a-f]{64}")
 _ENDS = (*Decision, NOT_TAKEN)
 _FOLLOWED = (*_ENDS, APPROVAL_WANTED, DECLINE_WANTED, TRIED)
 
@@ -63,7 +65,7 @@ class Wish:
 
 
 May = Callable[[Wish], bool]
-"""Whether the account that a wish came from may wish it still."""
+"""Whether the account that a yes came from may say so still."""
 
 
 def anybody(wish: Wish) -> bool:
@@ -97,7 +99,8 @@ class Wishes:
             refused = line.event == NOT_TAKEN
             return Wishes(f"{line.event} {line.time}", refused, declines=self.declines if refused else ())
         if line.event == DECLINE_WANTED:
-            return replace(self, declines=_with(self.declines, Wish(line.by, line.time, line.code)))
+            reason = line.code if line.code in list(Reason) else ""
+            return replace(self, declines=_with(self.declines, Wish(line.by, line.time, reason)))
         wish = Wish(line.by, line.time, line.facts.get("data_source", ""), line.facts.get("account", ""))
         return replace(self, approvals=_with(self.approvals, wish))
 
@@ -131,20 +134,20 @@ def wishes_after(known: Mapping[str, Wishes], lines: Iterable[Line]) -> dict[str
     for line in lines:
         if line.event == RESTORED:
             found = {plan: wishes.after_restoring(line) for plan, wishes in found.items()}
-        elif line.event in _FOLLOWED:
+        elif line.event in _FOLLOWED and _PLAN_HASH.fullmatch(line.plan_hash):  # it becomes the name of a file
             found[line.plan_hash] = found.get(line.plan_hash, NOBODY).after(line)
     return found
 
 
-def decline_due(wishes: Wishes, *, may: May = anybody) -> tuple[Decision, str, str] | None:
-    """As `due`, of a decline alone, for which neither policy nor clock is asked: one person is enough."""
-    wish = next((each for each in wishes.declines if may(each)), None)
+def decline_due(wishes: Wishes) -> tuple[Decision, str, str] | None:
+    """As `due`, of a decline alone, for which neither policy, clock nor accounts are asked: one person is enough."""
+    wish = next(iter(wishes.declines), None)
     return None if wish is None else (Decision.DECLINED, wish.of, wish.by)
 
 
 def due(wishes: Wishes, policy: NodePolicy, *, now: datetime, may: May = anybody) -> tuple[Decision, str, str] | None:
     """The decision that enough persons want: for which source or reason, and by whom; None where there is none."""
-    declined = decline_due(wishes, may=may)
+    declined = decline_due(wishes)
     if declined is not None:
         return declined
     waiting = wishes.waiting(now, may=may)
