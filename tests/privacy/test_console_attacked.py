@@ -16,8 +16,9 @@ from html import unescape
 from pathlib import Path
 
 import pytest
+from starlette.requests import Request
 from tests.command_line import oncofed
-from tests.console_site import FIRST, Site, ask_for_two, console_site
+from tests.console_site import FIRST, Site, ask_for_two, console_site, hidden
 from tests.installed_node import SOURCE
 from tests.pages_hospital import PASSWORD, SECOND
 
@@ -25,7 +26,7 @@ from oncofed.client.guard import process, taking
 from oncofed.client.install import deciding, plan_commands
 from oncofed.client.install.backup import back_up, restore
 from oncofed.client.install.inbox import looked_at
-from oncofed.client.pages import console
+from oncofed.client.pages import console, desk
 from oncofed.client.patients import sources
 from oncofed.client.records import approvals, audit_entries, followed_log
 from oncofed.client.records.approvals import Approvals
@@ -403,6 +404,21 @@ def test_a_no_comes_back_with_a_backup(site: Site, tmp_path: Path) -> None:
     restore(folder, file, now=now)
     assert site.guard_looks() == 0
     assert site.state() is Decision.DECLINED
+
+
+def test_a_form_that_is_sent_slowly_does_not_outlive_the_session(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = site.here.signed_in("administrator")
+    fields = {**hidden(client.get("/accounts")), "name": "me", "role": "it", "password": NEW_PASSWORD}
+    real = desk.fields_of
+
+    async def slowly(request: Request) -> object:
+        found = await real(request)
+        site.here.desk.accounts.set_enabled("administrator", False)
+        return found
+
+    monkeypatch.setattr(desk, "fields_of", slowly)
+    assert client.post("/accounts/add", data=fields).headers["location"] == "/sign-in"
+    assert "me" not in [account.name for account in site.here.desk.accounts.all()]
 
 
 # --- what is told is what happened

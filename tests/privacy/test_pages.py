@@ -513,6 +513,9 @@ def test_every_view_is_written_down_with_who_and_a_code_for_whom(here: Served) -
     ) in events
     assert ("page_audit", "", "administrator") in events
     assert ("page_accounts", "add", "administrator") in events
+    changed = next(entry for entry in here.entries() if entry.event == "page_accounts" and entry.code)
+    assert (changed.facts["of_account"], changed.facts["role"]) == ("dr.neu", "analyst")
+    assert "dr.neu" in administrator.get("/audit").text
     assert {entry.plan_hash for entry in here.entries()} == {PLAN_HASH}
     found = views_of(here.desk.audit_log, key=b"k" * 32, patient_id=patient)
     assert [entry.event for entry in found] == ["page_search", "page_patient"]

@@ -6,6 +6,7 @@ passwords, which their owners change; who disables an account or sets a password
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Request, Response
@@ -138,7 +139,8 @@ def change_password(form: AnybodysForm) -> Response:
         with desk.turns.turn(form.by, peer):
             right = desk.accounts.checked(form.by, form.text("old")) is not None
             if right:
-                desk.accounts.set_password(form.by, form.text("new"))
+                told = partial(desk.record.changed, form.by, "own_password", account=form.by)
+                desk.accounts.set_password(form.by, form.text("new"), told=told)
     except NoTurn as refused:
         desk.record.refused(form.by, WAITS)
         return again(wait_words(refused, say), 429)
@@ -149,7 +151,6 @@ def change_password(form: AnybodysForm) -> Response:
         desk.record.refused(form.by, WRONG_PASSWORD)
         return again(say("The present password is wrong."))
     desk.turns.succeeded(form.by, peer)
-    desk.record.viewed(form.by, ACCOUNTS, "own_password")
     return signed_out(desk)
 
 
@@ -189,25 +190,25 @@ def change_account(form: AdministratorForm, change: str) -> Response:
         return _accounts(form.visit, said, status=403)
     if change == "disable" and name == form.by:
         return _accounts(form.visit, say("Nobody disables the own account."), status=400)
+    told = partial(desk.record.changed, form.by, change, account=name)
     try:
         if change == "add":
-            if form.text("role") not in _GIVEN_HERE:
+            if (role := form.text("role")) not in _GIVEN_HERE:
                 return _accounts(form.visit, say("Choose a role."), status=400)
             with desk.turns.turn(form.by, form.visit.peer):
-                desk.accounts.add(name, Role(form.text("role")), form.text("password"))
+                desk.accounts.add(name, Role(role), form.text("password"), told=partial(told, role=role))
             desk.turns.succeeded(form.by, form.visit.peer)
         elif change == "password":
             with desk.turns.turn(form.by, form.visit.peer):
-                desk.accounts.set_password(name, form.text("password"))
+                desk.accounts.set_password(name, form.text("password"), told=told)
             desk.turns.succeeded(form.by, form.visit.peer)
         else:
-            desk.accounts.set_enabled(name, change == "enable")
+            desk.accounts.set_enabled(name, change == "enable", told=told)
     except NoTurn as refused:
         desk.record.refused(form.by, WAITS)
         return _accounts(form.visit, wait_words(refused, say), status=429)
     except InvalidInput as refused:
         return _accounts(form.visit, _said(refused, say), status=400)
-    desk.record.viewed(form.by, ACCOUNTS, change)
     return RedirectResponse("/accounts", _SEE_OTHER)
 
 

@@ -4,7 +4,8 @@ One file of the guard's user holds names, roles and scrypt hashes with a salt of
 and the cohort, an analyst the cohort only, an administrator accounts and the audit log and neither of the two. An
 approver decides about plans, `it` looks at them and at the node. Nobody has two roles; who needs both has two accounts.
 
-Promises: the file is written whole or not at all, under a lock, and never holds a password; a wrong password and an
+Promises: the file is written whole or not at all, under a lock, and never holds a password; who is to tell of a change
+(`told`) has done so before it is made, and where that fails nothing is changed; a wrong password and an
 unknown name take the same work, and both are compared in constant time. Refused: a short password, a name that the
 audit log could not hold.
 
@@ -19,7 +20,7 @@ import hmac
 import json
 import re
 import secrets
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
@@ -77,6 +78,14 @@ class Account:
         return hashlib.sha256(f"{self.name} {self.role} {self.salt} {self.version}".encode()).hexdigest()[:_MARK_DIGITS]
 
 
+Told = Callable[[], None]
+"""Tells of a change, or raises."""
+
+
+def untold() -> None:
+    """The null twin."""
+
+
 class Accounts:
     """The accounts in one file; the first one makes it."""
 
@@ -100,37 +109,38 @@ class Accounts:
         right = hmac.compare_digest(_derived(password, asked), bytes.fromhex(asked.password_hash))
         return account if right and account is not None else None
 
-    def add(self, name: str, role: Role, password: str) -> None:
+    def add(self, name: str, role: Role, password: str, *, told: Told = untold) -> None:
         """Raises InvalidInput for a name that is taken or unusable, or a short password."""
         if not _NAME.fullmatch(name):
             remedy = "Use 1 to 64 letters, digits and _ . @ -, a letter or digit first."
             raise InvalidInput([Fault("name", "is not a usable name", remedy)])
         _refuse_weak(password, name)
-        with self._changed() as accounts:
+        with self._changed(told) as accounts:
             if name.casefold() in [other.casefold() for other in accounts]:  # else one person could be two
                 remedy = "Choose another, or set a new password for it."
                 raise InvalidInput([Fault("name", "has an account already", remedy)])
             accounts[name] = _hashed(Account(name, role, "", "", 0, 0, 0), password, self._cost)
 
-    def set_password(self, name: str, password: str) -> None:
+    def set_password(self, name: str, password: str, *, told: Told = untold) -> None:
         """Ends all sessions of the account. Raises InvalidInput."""
         _refuse_weak(password, name)
-        with self._changed() as accounts:
+        with self._changed(told) as accounts:
             account = _known(accounts, name)
             hashed = _hashed(account, password, self._cost)
             accounts[name] = replace(hashed, version=account.version + 1)
 
-    def set_enabled(self, name: str, enabled: bool) -> None:
+    def set_enabled(self, name: str, enabled: bool, *, told: Told = untold) -> None:
         """Disabling ends all sessions of the account. A name is never given to somebody else: the log names it."""
-        with self._changed() as accounts:
+        with self._changed(told) as accounts:
             account = _known(accounts, name)
             accounts[name] = replace(account, enabled=enabled, version=account.version + 1)
 
     @contextmanager
-    def _changed(self) -> Iterator[dict[str, Account]]:
+    def _changed(self, told: Told) -> Iterator[dict[str, Account]]:
         with accounts_at_rest(self._path):
             accounts = {account.name: account for account in self.all()}
             yield accounts
+            told()
             _write(self._path, accounts.values())
 
 

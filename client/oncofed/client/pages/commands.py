@@ -160,8 +160,7 @@ def add_user(folder: NodeFolder, name: str, role: str) -> None:
     from oncofed.client.pages.accounts import Role
 
     by, accounts = person(), _accounts(folder)
-    accounts.add(name, Role(role), _new_password())
-    _note(folder, "add", by)
+    accounts.add(name, Role(role), _new_password(), told=lambda: _note(folder, "add", by, name, role))
     click.echo(f"{name} may sign in as {role}.")
 
 
@@ -176,8 +175,7 @@ def set_password(folder: NodeFolder, name: str) -> None:
       oncofed site pages set-password NODE dr.klein
     """
     by, accounts = person(), _accounts(folder)
-    accounts.set_password(name, _new_password())
-    _note(folder, "password", by)
+    accounts.set_password(name, _new_password(), told=lambda: _note(folder, "password", by, name))
     click.echo(f"{name} has a new password.")
 
 
@@ -192,9 +190,8 @@ def disable(folder: NodeFolder, name: str, again: bool) -> None:
     Example:
       oncofed site pages disable NODE dr.klein
     """
-    by = person()
-    _accounts(folder).set_enabled(name, again)
-    _note(folder, "enable" if again else "disable", by)
+    by, change = person(), "enable" if again else "disable"
+    _accounts(folder).set_enabled(name, again, told=lambda: _note(folder, change, by, name))
     click.echo(f"{name} is {'enabled' if again else 'disabled'}.")
 
 
@@ -241,12 +238,12 @@ def _accounts(folder: NodeFolder) -> Accounts:
     return Accounts(accounts_file(folder))
 
 
-def _note(folder: NodeFolder, change: str, by: str) -> None:
+def _note(folder: NodeFolder, change: str, by: str, account: str, role: str = "") -> None:
     """Changes by the command line stand in the audit log like those on the pages."""
-    from oncofed.client.pages.viewing_record import ACCOUNTS
+    from oncofed.client.pages.viewing_record import note_change
     from oncofed.client.records.audit_log import AuditLog
 
-    AuditLog(folder.audit_log).append(ACCOUNTS, code=change, by=by)
+    note_change(AuditLog(folder.audit_log), change, by=by, account=account, role=role)
 
 
 def _new_password() -> str:

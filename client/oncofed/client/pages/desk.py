@@ -174,8 +174,10 @@ class FormOf:
         self._visit_of = visit_of(*roles)
 
     async def __call__(self, request: Request) -> Form:
-        visit = await run_in_threadpool(self._visit_of, request)
+        await run_in_threadpool(self._visit_of, request)
         fields = await fields_of(request)
+        # Once more: who sends it slowly may have been signed out, or shut out, meanwhile.
+        visit = await run_in_threadpool(self._visit_of, request)
         if not visit.session.is_own_form(fields.get("form_secret", "")):
             said = later("This form is out of date. Go back, load the page anew and try again.")
             raise refusal(visit, FORM, 403, said)

@@ -78,8 +78,12 @@ class ViewingRecord:
         self._log.append(event, plan_hash=self._plan_hash, code=patient_code(self._key, patient_id), by=by)
 
     def viewed(self, by: str, event: str, what: str = "", *, plan_hash: str = "") -> None:
-        """Any other view, or a change of an account. what: a short word of ours. plan_hash: of another plan."""
+        """Any other view. what: a short word of ours. plan_hash: of another plan."""
         self._log.append(event, plan_hash=plan_hash or self._plan_hash, code=what, by=by)
+
+    def changed(self, by: str, what: str, *, account: str, role: str = "") -> None:
+        """An account. role: that it is given."""
+        note_change(self._log, what, by=by, account=account, role=role, plan_hash=self._plan_hash)
 
     def refused(self, by: str, reason: str, *, plan_hash: str = "") -> None:
         """by: the account; empty for somebody who is not signed in. plan_hash: as of `viewed`."""
@@ -96,6 +100,11 @@ class ViewingRecord:
             self._log.append(REFUSED, plan_hash=self._plan_hash, code=reason)
         elif count == _ANONYMOUS_A_MINUTE + 1:
             self._log.append(REFUSED, plan_hash=self._plan_hash, code=MORE)
+
+
+def note_change(log: AuditLog, what: str, *, by: str, account: str, role: str = "", plan_hash: str = "") -> None:
+    """That somebody changes an account: on the pages, or by a command."""
+    log.append(ACCOUNTS, plan_hash=plan_hash, code=what, by=by, facts={"of_account": account, "role": role})
 
 
 def patient_code(key: bytes, patient_id: str) -> str:

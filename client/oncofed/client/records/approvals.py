@@ -132,13 +132,11 @@ class Approvals:
         """The plans that somebody may decline: approved, or decided in a way that is lost. No document is asked for."""
         found = []
         for name in self._decided_on():
-            try:
+            with suppress(RecordDamaged):
                 decided = self.find(name)
-            except RecordDamaged:
-                found.append(name)
-                continue
-            if decided is not None and decided.decision is Decision.APPROVED:
-                found.append(name)
+                if decided is None or decided.decision is not Decision.APPROVED:
+                    continue
+            found.append(name)
         return tuple(found)
 
     def _decided_on(self) -> list[str]:
@@ -179,8 +177,8 @@ class Approvals:
 
         ledger        of that source.
         trial         of the frozen patients, before the approval is in force.
-        still_wanted  asked last, when nobody else can decide, or write into the audit log, any more: what is said
-                      later is said after the approval. What it raises keeps it from being approved.
+        still_wanted  asked last, when nobody else can decide or write into the audit log any more; what it raises keeps
+                      it from being approved.
 
         Raises PrivacyRefusal with every objection (the trial's apart), InvalidInput with every fault of the table; then
         nothing is approved. What was approved before stays as it was.
@@ -258,8 +256,7 @@ class Approvals:
         Its document may be lost. reason: a word of ours for the audit log (`wishes.Reason`). seconds: as of `held`.
         """
         with self._one_at_a_time(seconds=seconds):
-            # With its source, so that it cannot come back on another one.
-            before = self._remembered(plan_hash) or undecided(plan_hash)
+            before = self._remembered(plan_hash) or undecided(plan_hash)  # with its source: it comes back on no other
             declined = before.declined(by=declined_by, at=_told_time(now), told_as=secrets.token_hex(_WORD_BYTES))
             self._write(declined, code=reason)
         return declined
@@ -370,9 +367,8 @@ class Approvals:
             write_bundles(self.bundles_file, [one for one in self.all() if one.plan_hash != approval.plan_hash])
         waiting = self._next(approval.plan_hash)
         replace_durably(waiting, content_of(approval))
-        event, facts = approval.decision.value, approval.facts
-        by, plan_hash = approval.decided_by, approval.plan_hash
-        self.audit.append(event, plan_hash=plan_hash, by=by, code=code, facts=facts, unless=unless)
+        event, by, facts = approval.decision.value, approval.decided_by, approval.facts
+        self.audit.append(event, plan_hash=approval.plan_hash, by=by, code=code, facts=facts, unless=unless)
         with unwritable(self.folder):
             waiting.replace(self._path(approval.plan_hash))
             sync_folder(self.folder)

@@ -31,11 +31,14 @@ _FACTS = {
     "split": _DIGITS,
     "masking_key": _DIGITS,
     "account": _DIGITS,
+    "of_account": re.compile(r"[A-Za-z0-9][A-Za-z0-9_.@-]{0,63}"),
+    "role": re.compile(r"[a-z]{1,40}"),
     "times": re.compile(r"[0-9]{1,12}"),
 }
 """What a line may say besides, and in which form.
 
 table: the hash of where a source's patients lie. account: a mark of an account as it was (`pages.accounts`).
+of_account, role: whose account was changed, and which role it was given.
 times: how often something was asked that is not noted by itself.
 """
 

@@ -12,6 +12,8 @@ from oncofed.client.pages import accounts as module
 from oncofed.client.pages.accounts import Accounts, Cost, Role
 from oncofed.client.pages.of_node import accounts_file, key_file
 from oncofed.client.pages.viewing_record import PATIENT, ViewingRecord, viewing_key
+from oncofed.client.records.audit_log import AuditLog
+from oncofed.errors import RecordUnwritable
 
 PASSWORD = "plum copper violin"
 
@@ -36,8 +38,26 @@ def test_accounts_are_given_changed_and_taken(node: InstalledNode, monkeypatch: 
     assert "disabled" in oncofed("site", "pages", "users", node.folder.root).text
     assert oncofed("site", "pages", "disable", node.folder.root, "dr.klein", "--again").code == 0
     assert accounts.find("dr.klein") is not None
-    events = [(entry.event, entry.code, bool(entry.by)) for entry in node.entries()]
-    assert events == [("page_accounts", code, True) for code in ("add", "password", "disable", "enable")]
+    events = [(entry.event, entry.code, bool(entry.by), entry.facts["of_account"]) for entry in node.entries()]
+    assert events == [("page_accounts", code, True, "dr.klein") for code in ("add", "password", "disable", "enable")]
+    assert node.entries()[0].facts["role"] == "clinician"
+
+
+@pytest.mark.parametrize("change", ["add-user", "set-password", "disable"])
+def test_no_account_is_changed_that_nobody_can_tell_of(
+    node: InstalledNode, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    def full(*_: object, **__: object) -> None:
+        raise RecordUnwritable("the disk is full")
+
+    monkeypatch.setattr("oncofed.client.pages.commands._new_password", lambda: PASSWORD)
+    if change != "add-user":
+        oncofed("site", "pages", "add-user", node.folder.root, "dr.klein", "--role", "approver")
+    before = Accounts(accounts_file(node.folder)).all()
+    monkeypatch.setattr(AuditLog, "append", full)
+    role = ("--role", "approver") if change == "add-user" else ()
+    assert oncofed("site", "pages", change, node.folder.root, "dr.klein", *role).code != 0
+    assert Accounts(accounts_file(node.folder)).all() == before
 
 
 def test_a_short_password_or_an_unknown_name_is_refused(node: InstalledNode, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator
@@ -15,7 +16,7 @@ from tests.hardship import in_children, no_file_longer_than
 from oncofed.client.records.audit_entries import HELD_BACK, NOT_CHARGED, TO_BE_CHARGED, Released, verify_audit_log
 from oncofed.client.records.audit_files import locked
 from oncofed.client.records.audit_log import AuditLog
-from oncofed.errors import RecordDamaged, RecordUnwritable
+from oncofed.errors import InvalidInput, RecordDamaged, RecordUnwritable
 
 NOON = datetime(2026, 11, 23, 12, tzinfo=UTC)
 PLAN = "ab" * 32
@@ -74,6 +75,35 @@ def test_a_change_is_told_with_the_first_bad_line(
     path.write_bytes(b"".join(change(path.read_bytes().splitlines(keepends=True))))
     with pytest.raises(RecordDamaged, match=f"line {line} "):
         verify_audit_log(path)
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [{"number": float("nan")}, {"previous": "\ud800"}, {"left": json.loads("[" * 900 + "]" * 900)}],
+    ids=["not a number", "half a character", "nested"],
+)
+def test_what_json_knows_and_no_line_holds_is_damage(path: Path, changed: dict[str, object]) -> None:
+    lines = path.read_bytes().splitlines(keepends=True)
+    forged = json.dumps({**json.loads(lines[-1]), **changed}, sort_keys=True, separators=(",", ":")).encode() + b"\n"
+    path.write_bytes(b"".join([*lines[:-1], forged]))
+    with pytest.raises(RecordDamaged, match=f"line {len(lines)}"):
+        verify_audit_log(path)
+
+
+def test_what_keeps_a_line_from_being_written_is_asked_while_nobody_writes(path: Path) -> None:
+    before = path.read_bytes()
+
+    def refuses() -> None:
+        with pytest.raises(BlockingIOError), path.open("rb") as log:
+            fcntl.flock(log, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        assert verify_audit_log(path).entries, "it may be read"
+        raise InvalidInput([])
+
+    with pytest.raises(InvalidInput):
+        AuditLog(path).append("approved", unless=refuses)
+    assert path.read_bytes() == before
+    AuditLog(path).append("approved", unless=lambda: None)
+    assert path.read_bytes() != before
 
 
 def test_lines_off_the_end_show_against_an_anchor(path: Path) -> None:
