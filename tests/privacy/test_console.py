@@ -516,7 +516,7 @@ def test_a_decline_asks_no_policy_and_is_not_lost_by_another_one(site: Site) -> 
 
 
 def test_a_decline_is_taken_while_an_approval_is_at_work(site: Site) -> None:
-    taker = site.taker(command=("/bin/sleep", "60", "#"))
+    taker = site.taker(command=("/bin/sh", "-c", "exec sleep 60"))
     site.says(site.here.signed_in(FIRST), "approve")
     assert looked(taker) is not None
     other = site.here.signed_in(SECOND)
