@@ -9,12 +9,13 @@ import base64
 import hashlib
 import json
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
-from urllib.parse import parse_qs, urlencode, urlsplit
+from urllib.parse import parse_qs, unquote_plus, urlencode, urlsplit
 
 CLIENT = "oncofed-pages"
 TOKEN = "stand-in-token-4711"
@@ -26,6 +27,7 @@ class RecordSystem:
     """launches: whose each is. patients: resources by id. asked: of token server and FHIR, in order.
 
     answer       of the token server, over what it would say. status, location: of it, where it is no 200.
+    drips        bytes of a header that come one by one, twenty a second, before an answer is whole.
     reuses       whether a code is good twice, as it must not be. fhir: status of FHIR. raw: its bytes, whatever asked.
     page         for a person, in a browser.
     """
@@ -40,6 +42,7 @@ class RecordSystem:
     location: str = ""
     reuses: bool = False
     fhir: int = 200
+    drips: int = 0
     raw: bytes | None = None
     secret: str | None = None
     page: str = ""
@@ -80,8 +83,9 @@ class RecordSystem:
         if not right:
             return 400, {"error": "invalid_grant"}
         assert asked is not None
-        basic = base64.b64encode(f"{CLIENT}:{self.secret}".encode()).decode()
-        known = form.get("client_id") == CLIENT if self.secret is None else authorization == f"Basic {basic}"
+        basic = base64.b64decode(authorization.removeprefix("Basic ")).decode().split(":")
+        said = [unquote_plus(each) for each in basic]
+        known = form.get("client_id") == CLIENT if self.secret is None else said == [CLIENT, self.secret]
         if not known:
             return 401, {"error": "invalid_client"}
         if not self.reuses:
@@ -133,6 +137,13 @@ def record_system() -> Iterator[RecordSystem]:
             self.send_response_only(status)
             if location:
                 self.send_header("Location", location)
+            if system.drips:
+                self.flush_headers()
+                self.wfile.write(b"X-Slow: ")
+                for _ in range(system.drips):
+                    self.wfile.write(b"x")
+                    time.sleep(0.05)
+                self.wfile.write(b"\r\n")
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(content)))
             self.end_headers()

@@ -12,6 +12,7 @@ import socket
 from collections import OrderedDict
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import date
 from html import unescape
 from pathlib import Path
 from types import SimpleNamespace
@@ -25,7 +26,7 @@ from tests.html_pages import Page
 from tests.pages_hospital import PASSWORD, Served, Window, hospital, served
 from tests.record_system import CLIENT, MRN, TOKEN, RecordSystem, record_system
 
-from oncofed.client.launch import launches
+from oncofed.client.launch import issuer, launches
 from oncofed.client.launch.issuer import Issuer
 from oncofed.client.launch.launches import Launches, UnderWay
 from oncofed.client.launch.settings import KnownBy, LaunchSection
@@ -69,14 +70,14 @@ def configure(here: Served, at: RecordSystem, /, patients: dict[str, str] | None
     found = Launches(
         section,
         pages="http://pages.example",
-        ask=Issuer(section, at.secret, here.clock).patient,
+        ask=Issuer(section, at.secret, here.clock, lambda: date(2026, 11, 30)).patient,
         clock=here.clock,
         patients=patients,
     )
     here.desk = replace(here.desk, launches=found)
 
 
-def by_identifier(here: Served, system: RecordSystem, *identifiers: dict[str, str], patient: str = "eb3a") -> None:
+def by_identifier(here: Served, system: RecordSystem, *identifiers: dict[str, Any], patient: str = "eb3a") -> None:
     configure(here, system, known_by=KnownBy.IDENTIFIER, system=MRN)
     system.patients["eb3a"] = {"resourceType": "Patient", "id": patient, "identifier": list(identifiers)}
 
@@ -154,7 +155,7 @@ def test_a_table_of_the_hospital_says_whom_the_record_system_means(here: Served,
 
 def test_pages_with_a_secret_say_who_they_are(here: Served, system: RecordSystem) -> None:
     client = here.signed_in(Role.CLINICIAN)
-    system.secret = "s3cret"
+    system.secret = "s3cret+ of%2B:"
     configure(here, system)
     client = here.signed_in(Role.CLINICIAN)
     assert launched(client, system).status_code == 303
@@ -343,6 +344,8 @@ def test_a_patient_without_one_identifier_is_nobody(here: Served, system: Record
         [{**right, "system": "urn:example:insurance"}],
         [{"value": PATIENT}],
         [{**right, "use": "old"}],
+        *([{**right, "period": {"end": end}}] for end in ("2019", "2026-10", "2026-11-29", "2026-11-29T23:59:59Z")),
+        *([{**right, "value": value}] for value in ([PATIENT], {"value": PATIENT}, 7, f" {PATIENT}", "\ud800")),
         [right, {**right, "value": HOSPITAL.cohort.patient_ids[8]}],
         [{**right, "value": "nobody"}],
         [{"system": MRN}],
@@ -354,10 +357,29 @@ def test_a_patient_without_one_identifier_is_nobody(here: Served, system: Record
         assert_refused(here, launched(client, system, "opaque"), "launch_patient")
 
 
+@pytest.mark.parametrize("end", ["2026", "2026-11", "2026-11-30", "2026-11-30T00:00:00Z", "2031-05-01"])
+def test_an_identifier_is_good_to_the_end_of_its_last_day(here: Served, system: RecordSystem, end: str) -> None:
+    own = {"system": MRN, "value": PATIENT, "period": {"end": end}}
+    before = {"system": MRN, "value": HOSPITAL.cohort.patient_ids[8], "period": {"end": "2026-11-29"}}
+    by_identifier(here, system, own, before)
+    client = here.signed_in(Role.CLINICIAN)
+    assert PATIENT in client.get(launched(client, system, "opaque").headers["location"]).text
+
+
+def test_a_record_that_was_merged_into_another_opens_nothing(here: Served, system: RecordSystem) -> None:
+    by_identifier(here, system, {"system": MRN, "value": PATIENT})
+    other = {"reference": "Patient/another"}
+    client = here.signed_in(Role.CLINICIAN)
+    system.patients["eb3a"]["link"] = [{"other": other, "type": "replaced-by"}]
+    assert_refused(here, launched(client, system, "opaque"), "launch_patient")
+    system.patients["eb3a"]["link"] = [{"other": other, "type": "replaces"}, {"other": other, "type": "seealso"}]
+    assert launched(client, system, "opaque").status_code == 303, "the one that is left"
+
+
 def test_an_id_that_is_none_is_asked_for_nowhere(here: Served, system: RecordSystem) -> None:
     by_identifier(here, system, {"system": MRN, "value": PATIENT})
     client = here.signed_in(Role.CLINICIAN)
-    for patient in ("../Patient/eb3a", "eb3a?x=1", "eb3a/../eb3a", "eb3a#", "e" * 65, "eb3a\n"):
+    for patient in ("../Patient/eb3a", "eb3a?x=1", "eb3a/../eb3a", "eb3a#", "e" * 65, "eb3a\n", ".", ".."):
         system.answer = {"patient": patient}
         assert_refused(here, launched(client, system, "opaque"), "launch_patient")
     assert set(system.asked) == {"POST /token"}
@@ -418,11 +440,11 @@ def test_no_answer_leads_elsewhere(here: Served, system: RecordSystem) -> None:
 def test_followed_an_answer_would_carry_the_code_elsewhere(
     here: Served, system: RecordSystem, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Follows(httpx.Client):
+    class Follows(httpx.AsyncClient):
         def __init__(self, **options: object) -> None:
             super().__init__(**{**options, "follow_redirects": True})  # type: ignore[arg-type]
 
-    monkeypatch.setattr(httpx, "Client", Follows)
+    monkeypatch.setattr(httpx, "AsyncClient", Follows)
     with record_system() as other:
         system.location, system.status = f"{other.root}/token", 307
         launched(here.signed_in(Role.CLINICIAN), system)
@@ -475,6 +497,18 @@ def test_a_server_that_fails_or_is_not_there_opens_nothing(here: Served, system:
     configure(here, system, token=f"http://127.0.0.1:{port}/token")
     client = here.signed_in(Role.CLINICIAN)
     assert_refused(here, launched(client, system), "launch_server")
+
+
+def test_a_server_that_answers_byte_by_byte_is_not_waited_for(
+    here: Served, system: RecordSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its whole answer would open the patient."""
+    client = here.signed_in(Role.CLINICIAN)
+    monkeypatch.setattr(issuer, "_SECONDS", 0.5)
+    system.drips = 40
+    assert_refused(here, launched(client, system), "launch_server")
+    monkeypatch.undo()
+    assert launched(client, system).status_code == 303
 
 
 def test_a_launch_that_the_record_system_declines_opens_nothing(here: Served, system: RecordSystem) -> None:

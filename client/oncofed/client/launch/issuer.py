@@ -3,30 +3,32 @@
 Only configured addresses are asked, none to which an answer would lead; of an answer no more is read than it may have,
 and nothing of it is kept. A token is used for one question at most, while it is valid.
 
-Source: RFC 6749 (4.1.3, 5.1), RFC 7636 (4.5); HL7 SMART App Launch 2.2, "Obtain access token".
+Source: RFC 6749 (2.3.1, 4.1.3, 5.1), RFC 7636 (4.5); HL7 SMART App Launch 2.2, "Obtain access token".
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
-import re
 import ssl
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import date, datetime
 from functools import cached_property
 from typing import Any
+from urllib.parse import quote_plus
 
 import httpx
 
 from oncofed.client.launch.refusals import LaunchRefused, Why
-from oncofed.client.launch.settings import KnownBy, LaunchSection
+from oncofed.client.launch.settings import ID, KnownBy, LaunchSection
 
 _SECONDS = 10.0
+"""For one question, from its first byte to the last of its answer, however slowly these come."""
 _LARGEST = 256 * 1024
 """Bytes of an answer: a Patient with a picture in it is larger, and is not needed here."""
-_ID = re.compile(r"[A-Za-z0-9\-.]{1,64}")
-_OLD = "old"
+_OLD, _REPLACED = "old", "replaced-by"
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,6 +38,7 @@ class Issuer:
     settings: LaunchSection
     secret: str | None
     clock: Callable[[], float] = time.monotonic
+    today: Callable[[], date] = lambda: datetime.now().astimezone().date()
 
     @cached_property
     def _trusted(self) -> ssl.SSLContext:
@@ -53,7 +56,7 @@ class Issuer:
             raise LaunchRefused(Why.TOKEN)
         if seconds is not None and (type(seconds) is not int or self.clock() - began >= seconds):
             raise LaunchRefused(Why.TOKEN)
-        if not isinstance(patient, str) or not _ID.fullmatch(patient):
+        if not isinstance(patient, str) or not ID.fullmatch(patient):
             raise LaunchRefused(Why.PATIENT)
         return patient if self.settings.known_by is KnownBy.ID else self._identifier(patient, token)
 
@@ -68,7 +71,7 @@ class Issuer:
         if self.secret is None:
             form["client_id"] = self.settings.client
         else:
-            auth = httpx.BasicAuth(self.settings.client, self.secret)
+            auth = httpx.BasicAuth(quote_plus(self.settings.client), quote_plus(self.secret))  # RFC 6749, 2.3.1
         status, found = self._asked("POST", self.settings.token, headers, data=form, auth=auth)
         if status in (400, 401) and found.get("error") == "invalid_grant":
             raise LaunchRefused(Why.CODE)
@@ -77,7 +80,7 @@ class Issuer:
         return found
 
     def _identifier(self, patient: str, token: str) -> str:
-        """The one of the configured system. None, or several that differ, are nobody's."""
+        """The one of the configured system. None, several that differ, or a record that was merged are nobody's."""
         address = f"{self.settings.issuer.removesuffix('/')}/Patient/{patient}"
         headers = {"accept": "application/fhir+json", "authorization": f"Bearer {token}"}
         status, found = self._asked("GET", address, headers)
@@ -87,36 +90,30 @@ class Issuer:
             raise LaunchRefused(Why.PATIENT if status in (404, 410) else Why.SERVER)
         if found.get("resourceType") != "Patient" or found.get("id") != patient:
             raise LaunchRefused(Why.PATIENT)
-        listed = found.get("identifier")
-        values = {
+        if any(each.get("type") == _REPLACED for each in _objects(found, "link")):
+            raise LaunchRefused(Why.PATIENT)
+        values = [
             each.get("value")
-            for each in (listed if isinstance(listed, list) else [])
-            if isinstance(each, dict) and each.get("system") == self.settings.system and each.get("use") != _OLD
-        }
-        value = values.pop() if len(values) == 1 else None
+            for each in _objects(found, "identifier")
+            if each.get("system") == self.settings.system and not self._is_over(each)
+        ]
+        value = values[0] if values and all(each == values[0] for each in values) else None
         if not isinstance(value, str) or not value:
             raise LaunchRefused(Why.PATIENT)
         return value
 
+    def _is_over(self, identifier: Mapping[str, Any]) -> bool:
+        """A number may have been given to somebody else since. An end is a year, a month or a day, all of it."""
+        period = identifier.get("period")
+        end = period.get("end") if isinstance(period, dict) else None
+        ended = end is not None and str(end)[:10] < self.today().isoformat()[: len(str(end))]
+        return ended or identifier.get("use") == _OLD
+
     def _asked(self, method: str, address: str, headers: dict[str, str], **more: Any) -> tuple[int, Mapping[str, Any]]:
         """Status and JSON object; an empty one where a refusal has none. Raises LaunchRefused."""
         headers = {**headers, "accept-encoding": "identity"}
-        ends, body = time.monotonic() + _SECONDS, b""
         try:
-            with (
-                httpx.Client(
-                    verify=self._trusted,
-                    timeout=_SECONDS,
-                    follow_redirects=False,
-                    trust_env=False,
-                ) as client,
-                client.stream(method, address, headers=headers, **more) as answer,
-            ):
-                for chunk in answer.iter_raw():
-                    body += chunk
-                    if len(body) > _LARGEST or time.monotonic() > ends:
-                        raise LaunchRefused(Why.SERVER)
-                status = answer.status_code
+            status, body = asyncio.run(self._answer(method, address, headers=headers, **more))
         except (httpx.HTTPError, OSError):
             raise LaunchRefused(Why.SERVER) from None
         if 300 <= status < 400:
@@ -130,3 +127,33 @@ class Issuer:
         if status == 200:
             raise LaunchRefused(Why.SERVER)
         return status, {}
+
+    async def _answer(self, method: str, address: str, **more: Any) -> tuple[int, bytes]:
+        """Raises TimeoutError, which no single byte that still comes puts off."""
+        body = b""
+        async with (
+            asyncio.timeout(_SECONDS),
+            httpx.AsyncClient(
+                verify=self._trusted, follow_redirects=False, timeout=_SECONDS, trust_env=False
+            ) as client,
+            client.stream(method, address, **more) as answer,
+        ):
+            async for chunk in answer.aiter_raw():
+                body += chunk
+                if len(body) > _LARGEST:
+                    raise LaunchRefused(Why.SERVER)
+            return answer.status_code, body
+
+
+def is_address(address: str) -> bool:
+    """Whether it can be asked at all: some names of hosts and some ports are none."""
+    try:
+        asked = httpx.URL(address)
+        return bool(asked.host) and (asked.port or 1) < 2**16
+    except (httpx.InvalidURL, UnicodeError):
+        return False
+
+
+def _objects(resource: Mapping[str, Any], name: str) -> list[dict[str, Any]]:
+    listed = resource.get(name)
+    return [each for each in listed if isinstance(each, dict)] if isinstance(listed, list) else []

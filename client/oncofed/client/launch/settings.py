@@ -5,11 +5,15 @@ The section [launch] of site.toml. Without it no launch is possible.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Annotated
 
 from oncofed.file_model import Known, Rule, Wrong, needed_where
+
+ID = re.compile(r"(?!\.\.?$)[A-Za-z0-9\-.]{1,64}")
+"""Of a FHIR resource; one that a server would take for a folder is none."""
 
 
 class KnownBy(StrEnum):
