@@ -28,10 +28,11 @@ from tests.record_system import CLIENT, MRN, TOKEN, RecordSystem, record_system
 
 from oncofed.client.launch import issuer, launches
 from oncofed.client.launch.issuer import Issuer
-from oncofed.client.launch.launches import Launches, UnderWay
+from oncofed.client.launch.launches import Launches, UnderWay, patients_in
 from oncofed.client.launch.settings import KnownBy, LaunchSection
 from oncofed.client.pages.accounts import Role
 from oncofed.client.pages.viewing_record import patient_code
+from oncofed.errors import InvalidInput
 
 HOSPITAL = hospital()
 ROW = 7
@@ -151,6 +152,31 @@ def test_a_table_of_the_hospital_says_whom_the_record_system_means(here: Served,
     assert PATIENT in client.get(launched(client, system, "opaque").headers["location"]).text
     other = launched(client, system, "of-7")
     assert other.status_code == 403, "a name that is not in the table is not taken as it is"
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        *("record,patient,patient\na,P1,P2\n", "patient,record,record\nP1,a,b\n", "record\na\n"),
+        *("record,patient,note\na,P1,x\n", "record,patient\na,P1,P2\n", "record,patient\na\n", "\n"),
+        *("record,patient\na,P1\na,P2\n", "record,patient\na,P1\n a ,P2\n", 'record,patient\n"a,P1\n'),
+        *("record,patient\na,\n", "record,patient\na, \n"),
+    ],
+)
+def test_a_table_that_can_be_read_in_two_ways_is_refused(tmp_path: Path, table: str) -> None:
+    path = tmp_path / "launch-patients.csv"
+    path.touch(mode=0o600)
+    path.write_text(table)
+    with pytest.raises(InvalidInput) as refused:
+        patients_in(path)
+    assert not any(name in str(refused.value) for name in ("P1", "P2"))
+
+
+def test_a_table_is_read_whatever_the_order_of_its_columns(tmp_path: Path) -> None:
+    path = tmp_path / "launch-patients.csv"
+    path.touch(mode=0o600)
+    path.write_text("patient,record\nP1,a\nP1, A\n")
+    assert patients_in(path) == {"a": "P1", "A": "P1"}
 
 
 def test_pages_with_a_secret_say_who_they_are(here: Served, system: RecordSystem) -> None:

@@ -137,10 +137,11 @@ def patients_in(path: Path) -> Mapping[str, str]:
     """The file `patients` of the section, for the guard's user alone. Raises InvalidInput, which names no patient."""
     where, remedy = path.name, "Two columns, record and patient; each record once, and none empty."
     try:
-        rows = list(csv.DictReader(io.StringIO(read_secret(path, most=_LARGEST_TABLE).decode()), strict=True))
+        reader = csv.DictReader(io.StringIO(read_secret(path, most=_LARGEST_TABLE).decode()), strict=True)
+        columns, rows = sorted(reader.fieldnames or ()), list(reader)
     except (UnicodeDecodeError, csv.Error):
         raise InvalidInput([Fault(where, "cannot be read as CSV in UTF-8", remedy)]) from None
-    if any(set(row) != {"record", "patient"} for row in rows):
+    if columns != ["patient", "record"] or any(len(row) != 2 for row in rows):
         raise InvalidInput([Fault(where, "has other columns", remedy)])
     found = {row["record"].strip(): row["patient"].strip() for row in rows if row["record"] and row["patient"]}
     twice = len(rows) - len(found)
