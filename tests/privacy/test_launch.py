@@ -179,6 +179,21 @@ def test_a_table_is_read_whatever_the_order_of_its_columns(tmp_path: Path) -> No
     assert patients_in(path) == {"a": "P1", "A": "P1"}
 
 
+def test_a_file_for_the_record_system_says_whom_it_means_as_the_record_system_does(
+    here: Served, system: RecordSystem
+) -> None:
+    def subject() -> object:
+        client = here.signed_in(Role.CLINICIAN)
+        return client.get(f"{here.opened(client, ROW)}/risk-assessment.json").json()["subject"]
+
+    reference = f"{system.issuer}/Patient/{PATIENT}"
+    assert subject() == {"type": "Patient", "reference": reference}, "an id is no identifier"
+    by_identifier(here, system)
+    assert subject() == {"type": "Patient", "identifier": {"system": MRN, "value": PATIENT}}
+    configure(here, system, patients={"eb3a": PATIENT})
+    assert subject() == {"type": "Patient", "identifier": {"value": PATIENT}}, "a name that it does not know"
+
+
 def test_pages_with_a_secret_say_who_they_are(here: Served, system: RecordSystem) -> None:
     client = here.signed_in(Role.CLINICIAN)
     system.secret = "s3cret+ of%2B:"

@@ -24,7 +24,7 @@ from typing import Protocol
 from urllib.parse import urlencode
 
 from oncofed.client.launch.refusals import LaunchRefused, Why
-from oncofed.client.launch.settings import LaunchSection
+from oncofed.client.launch.settings import ID, KnownBy, LaunchSection
 from oncofed.errors import Fault, InvalidInput
 from oncofed.secret_files import read_secret
 
@@ -80,6 +80,12 @@ class Launches:
     def system(self) -> str | None:
         """Of the identifier by which the table knows its patients, where it is the record system's own."""
         return self._settings.system if self._patients is None else None
+
+    def resource_of(self, patient: str) -> str | None:
+        """The address of the record system's resource, where the table has its ids for names."""
+        if self._patients is not None or self._settings.known_by is not KnownBy.ID or not ID.fullmatch(patient):
+            return None
+        return f"{self._settings.issuer.removesuffix('/')}/Patient/{patient}"
 
     def refuse_other(self, issuer: str, launch: str) -> None:
         """Raises LaunchRefused for another issuer, or a launch that is no word."""

@@ -29,9 +29,10 @@ def prognosis_json(visit: Clinician, word: str, endpoint: str = "0") -> Response
 @router.get("/patients/{word}/risk-assessment.json")
 def risk_assessment_json(visit: Clinician, word: str, endpoint: str = "0") -> Response:
     """The same for a record system."""
-    system = None if visit.desk.launches is None else visit.desk.launches.system
-    told = _told(visit, word, endpoint)
-    return _file("risk-assessment", "application/fhir+json", risk_assessment(told, system=system))
+    launches, told = visit.desk.launches, _told(visit, word, endpoint)
+    system = None if launches is None else launches.system
+    resource = None if launches is None else launches.resource_of(told.patient)
+    return _file("risk-assessment", "application/fhir+json", risk_assessment(told, system=system, resource=resource))
 
 
 def _told(visit: Visit, word: str, endpoint: str) -> ToldPrognosis:

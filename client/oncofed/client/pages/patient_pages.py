@@ -13,7 +13,6 @@ from fastapi import APIRouter, Depends, Response
 from fastapi.responses import RedirectResponse
 
 from oncofed.client.pages.accounts import Role
-from oncofed.client.pages.cause_words import cause_words
 from oncofed.client.pages.desk import Form, FormOf, Visit, refusal, visit_of
 from oncofed.client.pages.figures import incidence_figure, survival_figure
 from oncofed.client.pages.hospital import HospitalPrognosis
@@ -34,9 +33,9 @@ from oncofed.client.pages.patient_words import (
     decided_on,
     headline,
     in_years,
+    known_course,
     starts,
     starts_of,
-    status_words,
     told_times,
 )
 from oncofed.client.pages.recalibration import Fitted
@@ -165,7 +164,6 @@ def _content(hospital: HospitalPrognosis, view: PatientView, row: int, word: str
     told = answer(schema, view.endpoint.number, curve, view.competing, say=say)
     names = [endpoint_label(each, say=say) for each in schema.endpoints]
     words, first = told.words, told.first
-    instead = view.status.instead
     missing = [each for each in view.missing if each.moves]
     biology = [each for each in view.markers if not each.is_treatment]
     return {
@@ -179,13 +177,7 @@ def _content(hospital: HospitalPrognosis, view: PatientView, row: int, word: str
         "scenarios": told.scenarios,
         "first": None if first is None else first_at_times(hospital, view, say),
         "others": [] if view.competing is None else [names[each] for each in view.competing.causes[1:]],
-        "status": status_words(
-            view.status,
-            words,
-            grid,
-            instead="" if instead is None else cause_words(schema.endpoints[instead], say=say).came,
-            say=say,
-        ),
+        "status": known_course(schema, view, words, say=say),
         "started": next((place for place, each in enumerate(starts(view, grid)) if each == curve.since), 0),
         "since_words": in_years(curve.since, grid.unit, say=say, case=DATIVE),
         "starts": [

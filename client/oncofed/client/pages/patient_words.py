@@ -13,7 +13,7 @@ from datetime import date
 
 import numpy as np
 
-from oncofed.client.pages.cause_words import FEWER_THAN_ONE, MORE_THAN_99, FirstWords, first_sentence
+from oncofed.client.pages.cause_words import FEWER_THAN_ONE, MORE_THAN_99, FirstWords, cause_words, first_sentence
 from oncofed.client.pages.competing import Competing
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.missing_markers import Completeness
@@ -176,10 +176,17 @@ def scenarios(curve: Curve, words: EventWords, grid: TimeGrid, *, say: Language 
     return f"{typical} {tenths}"
 
 
+def known_course(schema: StudySchema, view: PatientView, words: EventWords, *, say: Language = ENGLISH) -> str:
+    """What the table as it is now has of the event."""
+    first = view.status.instead
+    instead = "" if first is None else cause_words(schema.endpoints[first], say=say).came
+    return status_words(view.status, words, schema.grid, instead=instead, say=say)
+
+
 def status_words(
     status: Status, words: EventWords, grid: TimeGrid, *, instead: str = "", say: Language = ENGLISH
 ) -> str:
-    """By the table as it is now. instead: what came first, in the past, if anything did."""
+    """instead: what came first, in the past, if anything did."""
     when = time(status.time, grid.unit, say=say, case=DATIVE)
     if instead or status.event:
         return say("%(happened)s after %(when)s", happened=instead or words.had, when=when)

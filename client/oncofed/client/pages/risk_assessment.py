@@ -28,29 +28,39 @@ _CODES: Mapping[str, str] = {
     TimeUnit.YEARS.value: "a",
 }
 _TEST = {"system": "http://terminology.hl7.org/CodeSystem/v3-ActReason", "code": "HTEST", "display": "test health data"}
-_MODEL = "model"
+_MODEL, _ZERO = "model", "time-zero"
+_TIME_ZERO: Resource = {
+    "resourceType": "Observation",
+    "id": _ZERO,
+    "status": "unknown",
+    "code": {"text": "time zero of the study, of this patient; its day is not known here"},
+}
+"""What times are after: the extension names a resource, and the element of it that would have the day."""
 _FIRST = 15
 """Markers that are told one by one, as many as the page lists first."""
 
 
-def risk_assessment(told: ToldPrognosis, *, system: str | None = None) -> Resource:
-    """system: of the identifier by which the hospital's table knows its patients, where that was configured."""
+def risk_assessment(told: ToldPrognosis, *, system: str | None = None, resource: str | None = None) -> Resource:
+    """system: of the identifier by which the hospital's table knows its patients, where that was configured.
+
+    resource  the patient's address in the record system, where the table knows that: an id is no identifier.
+    """
     identifier = {"value": told.patient} if system is None else {"system": system, "value": told.patient}
     return {
         "resourceType": "RiskAssessment",
         **({"meta": {"security": [_TEST]}} if told.invented_patients else {}),
         "language": "en",
-        "contained": [_device(told)],
+        "contained": [_device(told), _TIME_ZERO],
         "status": "preliminary",
         "method": {"text": f"{_name(told)}, {told.model.basis}; against the study's reference patient"},
         "code": {"text": f"Prognosis by a model: {told.endpoint}"},
-        "subject": {"type": "Patient", "identifier": identifier},
+        "subject": {"type": "Patient", **({"identifier": identifier} if resource is None else {"reference": resource})},
         "occurrenceDateTime": told.made_at,
         "performer": {"reference": f"#{_MODEL}"},
         "basis": [{"display": f"{each.name}: {_value(each)}"} for each in told.markers if each.measured]
         or [{"display": "nothing that the model contributes by is measured"}],
         "prediction": [each for moment in told.times for each in _predictions(told, moment)],
-        "note": [{"text": _plain(text)} for text in (told.warning, *told.in_words, *told.notes)],
+        "note": [{"text": _plain(text)} for text in (told.warning, told.recorded, *told.in_words, *told.notes)],
     }
 
 
@@ -102,7 +112,8 @@ def _quantity(value: float, unit: str, code: str) -> Resource:
 def _after(unit: str, moment: float) -> Resource:
     offset = int(moment) if moment == int(moment) else moment
     inner = [
-        {"url": "target", "valueReference": {"display": "time zero of the study, of this patient"}},
+        {"url": "target", "valueReference": {"reference": f"#{_ZERO}", "display": "time zero of the study"}},
+        {"url": "targetPath", "valueString": "effective"},
         {"url": "relationship", "valueCode": "after"},
         {"url": "offset", "valueDuration": _quantity(offset, unit, _CODES[unit])},
     ]

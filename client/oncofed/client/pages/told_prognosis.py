@@ -16,7 +16,15 @@ from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.marker_rows import MarkerRow
 from oncofed.client.pages.patient_times import at_times, first_at_times, incidence_at_times, median_limits
 from oncofed.client.pages.patient_view import PatientView, patient_view
-from oncofed.client.pages.patient_words import answer, completeness_words, decided_on, headline, told_times
+from oncofed.client.pages.patient_words import (
+    EventWords,
+    answer,
+    completeness_words,
+    decided_on,
+    headline,
+    known_course,
+    told_times,
+)
 from oncofed.client.pages.wording import time
 from oncofed.words.language import ENGLISH
 from oncofed.words.markers import endpoint_label
@@ -117,6 +125,7 @@ class ToldMissing:
 class ToldPrognosis:
     """One endpoint of one patient. in_words: what comes first on the page. unit: of times.
 
+    recorded       what is known of the event by now, which the prognosis leaves out: a dead patient has one, too.
     first_markers  how many of `markers` the page lists before it unfolds.
     """
 
@@ -131,6 +140,7 @@ class ToldPrognosis:
     headline: str
     endpoint: str
     event: str
+    recorded: str
     in_words: tuple[str, ...]
     unit: str
     times: tuple[ToldTime, ...]
@@ -164,7 +174,8 @@ def told_prognosis(hospital: HospitalPrognosis, row: int, *, endpoint: int, at: 
         headline=headline(hospital, row),
         endpoint=endpoint_label(schema.endpoints[endpoint]),
         event=told.words.had,
-        in_words=(told.sentence, told.scenarios, completeness_words(view.complete)),
+        recorded=_recorded(hospital, view, told.words),
+        in_words=(told.sentence, told.scenarios, _completeness(view)),
         unit=grid.unit,
         times=_times(hospital, view),
         no_death_first=view.incidence is not None,
@@ -185,6 +196,16 @@ def told_prognosis(hospital: HospitalPrognosis, row: int, *, endpoint: int, at: 
         similar_patients="" if view.similar is None else view.similar.among,
         notes=tuple(_notes(hospital, view)),
     )
+
+
+def _recorded(hospital: HospitalPrognosis, view: PatientView, words: EventWords) -> str:
+    name = capital(endpoint_label(hospital.schema.endpoints[view.endpoint.number]))
+    happened = ": this is what the model says of time zero" if view.status.event else ""
+    return f"{name} since time zero · {known_course(hospital.schema, view, words)} (today's table){happened}"
+
+
+def _completeness(view: PatientView) -> str:
+    return ("Little is known of this patient: " if view.complete.little else "") + completeness_words(view.complete)
 
 
 def _times(hospital: HospitalPrognosis, view: PatientView) -> tuple[ToldTime, ...]:

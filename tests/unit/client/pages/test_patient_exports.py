@@ -133,7 +133,9 @@ def test_it_is_a_risk_assessment(opened: tuple[Served, Window, str, int]) -> Non
     assert faults(found) == []
     assert found["subject"]["identifier"] == {"value": here.desk.hospital.cohort.patient_ids[ROW]}
     assert datetime.fromisoformat(found["occurrenceDateTime"]).tzinfo is not None
-    (model,) = found["contained"]
+    model, time_zero = found["contained"]
+    assert time_zero["resourceType"] == "Observation", "it has the element effective[x]"
+    assert set(re.findall(r'"reference": "#([\w-]+)"', json.dumps(found))) == {model["id"], time_zero["id"]}  # dom-3
     assert found["performer"] == {"reference": f"#{model['id']}"}
     assert here.desk.hospital.plan_hash in [each["value"] for each in model["version"]]
     assert "not a medical device" in found["note"][0]["text"]
@@ -141,12 +143,27 @@ def test_it_is_a_risk_assessment(opened: tuple[Served, Window, str, int]) -> Non
     assert is_example == here.desk.hospital.example
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_says_what_has_come_already(tmp_path: Path, kind: str) -> None:
+    """A risk of dying, of somebody who is dead, is not to be taken for one of somebody who lives."""
+    shown, endpoint = KINDS[kind]
+    with served(tmp_path, shown=shown()) as here:
+        client = here.signed_in(Role.CLINICIAN)
+        observed = here.desk.hospital.cohort.observed[:, endpoint]
+        for came, words in ((True, ": this is what the model says of time zero"), (False, "")):
+            address = here.opened(client, int((observed == came).argmax()))
+            page = text_of(client.get(f"{address}?endpoint={endpoint}").text)
+            found = client.get(f"{address}/risk-assessment.json?endpoint={endpoint}").json()
+            recorded = found["note"][1]["text"]
+            assert text_of(recorded) in page
+            assert "since time zero · " in recorded
+            assert recorded.endswith(f" (today's table){words}")
+
+
 def faults(found: dict[str, Any]) -> list[str]:
     """What the library does not look at."""
     wrong = [] if found["status"] in STATUS else ["status"]
-    wrong += [
-        "deviceName" for each in found["contained"] for name in each["deviceName"] if name["type"] not in DEVICE_NAMES
-    ]
+    wrong += ["deviceName" for name in found["contained"][0]["deviceName"] if name["type"] not in DEVICE_NAMES]
     for each in found["prediction"]:
         # ras-2, and what a probability is
         high, low = (each.get("probabilityRange", {}).get(side, {}).get("value") for side in ("high", "low"))
@@ -164,7 +181,8 @@ def offset_of(moment: dict[str, Any]) -> float:
     (extension,) = moment["extension"]
     assert extension["url"] == "http://hl7.org/fhir/StructureDefinition/cqf-relativeDateTime"
     inner = {each["url"]: each for each in extension["extension"]}
-    assert inner.keys() == {"target", "relationship", "offset"}
+    assert inner.keys() == {"target", "targetPath", "relationship", "offset"}, "each once, in R4"
+    assert inner["targetPath"]["valueString"] == "effective"
     return float(inner["offset"]["valueDuration"]["value"])
 
 
