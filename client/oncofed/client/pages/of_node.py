@@ -22,7 +22,7 @@ from oncofed.client.guard.policy_file import read_policy
 from oncofed.client.install.explaining import plan_with_model, present_cohort, released_network
 from oncofed.client.install.folder import NodeFolder, NodeUsers, read_site
 from oncofed.client.install.inbox import OfferedPlan
-from oncofed.client.launch.issuer import Issuer
+from oncofed.client.launch.issuer import Issuer, is_address
 from oncofed.client.launch.launches import Launches, patients_in
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.publication_record import (
@@ -247,10 +247,17 @@ def launches_of(folder: NodeFolder, place: Place) -> Launches | None:
     settings = read_site(folder).launch
     if settings is None:
         return None
+    faults = [
+        Fault(f"site.toml: [launch]: {name}", "has a host or a port that is none", "Write it as the server names it.")
+        for name in ("issuer", "authorize", "token")
+        if not is_address(getattr(settings, name))
+    ]
     if settings.certificates is not None and not Path(settings.certificates).is_file():
         what, remedy = "is no file", "Name the PEM file of the authority, or leave it out."
-        raise InvalidInput([Fault("site.toml: [launch]: certificates", what, remedy)])
-    secret = read_secret(folder.launch_secret).decode().strip() if folder.launch_secret.exists() else None
+        faults.append(Fault("site.toml: [launch]: certificates", what, remedy))
+    if faults:
+        raise InvalidInput(faults)
+    secret = _launch_secret(folder.launch_secret) if folder.launch_secret.exists() else None
     return Launches(
         settings,
         pages=place.address,
@@ -258,6 +265,15 @@ def launches_of(folder: NodeFolder, place: Place) -> Launches | None:
         clock=time.monotonic,
         patients=None if settings.patients is None else patients_in(folder.guard / settings.patients),
     )
+
+
+def _launch_secret(path: Path) -> str:
+    """Raises InvalidInput."""
+    said = read_secret(path).decode(errors="replace").strip()
+    if not said.isascii() or not said.isprintable() or not said:
+        what, remedy = "is no text of ASCII on one line", "Write down the secret that the record system gave."
+        raise InvalidInput([Fault(path.name, what, remedy)])
+    return said
 
 
 def refused_users(folder: NodeFolder) -> frozenset[int]:
