@@ -68,7 +68,7 @@ def search_page(visit: Clinician) -> Response:
 def _search(visit: Visit, said: str, *, status: int, part: str = "") -> Response:
     """part: of the identifiers that are listed."""
     ids = visit.desk.hospital.cohort.patient_ids
-    opened = [(word, ids[row]) for word, row in reversed(visit.session.opened.items())]
+    opened = [(word, ids[row]) for word, row in visit.session.last_opened()]
     listed = [(word, name) for word, name in opened if part.casefold() in name.casefold()]
     hospital = visit.desk.hospital
     content = {

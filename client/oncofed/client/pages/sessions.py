@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import secrets
+import threading
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -30,6 +31,7 @@ class Session(OneSession):
     version: int
     opened: OrderedDict[str, int] = field(default_factory=OrderedDict)
     launches: UnderWay = field(default_factory=UnderWay)
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)  # a browser has many tabs
 
     def seal(self, what: str) -> str:
         """What only this session's own page could have written beside `what`."""
@@ -37,14 +39,20 @@ class Session(OneSession):
 
     def word_for(self, row: int) -> str:
         """The word of a patient in this session, the same each time it is opened."""
-        word = next((word for word, each in self.opened.items() if each == row), None)
-        if word is None:
-            word = secrets.token_urlsafe(16)
-            self.opened[word] = row
-            if len(self.opened) > _MOST_PATIENTS:
-                self.opened.popitem(last=False)
-        self.opened.move_to_end(word)
-        return word
+        with self._lock:
+            word = next((word for word, each in self.opened.items() if each == row), None)
+            if word is None:
+                word = secrets.token_urlsafe(16)
+                self.opened[word] = row
+                if len(self.opened) > _MOST_PATIENTS:
+                    self.opened.popitem(last=False)
+            self.opened.move_to_end(word)
+            return word
+
+    def last_opened(self) -> list[tuple[str, int]]:
+        """Word and row of each patient, the last one first."""
+        with self._lock:
+            return list(reversed(self.opened.items()))
 
     def row_of(self, word: str) -> int | None:
         """None for a word that is not of this session."""

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 from tests.pages_hospital import Clock
 
@@ -87,3 +90,22 @@ def test_a_patients_word_is_of_one_session_and_says_nothing(sessions: Sessions) 
     assert second.row_of(word) is None
     assert second.word_for(7) != word
     assert first.word_for(8) != word
+
+
+def test_many_tabs_open_patients_at_once(sessions: Sessions) -> None:
+    """Of the same session, in threads that take turns after every step."""
+    session, turns = find(sessions, sessions.begin(ACCOUNT)), sys.getswitchinterval()
+    assert session is not None
+
+    def opened(first: int) -> list[tuple[int, str, int]]:
+        rows = range(first, first + 300)
+        return [(row, session.word_for(row), len(session.last_opened())) for row in rows]
+
+    sys.setswitchinterval(1e-6)
+    try:
+        with ThreadPoolExecutor(4) as tabs:
+            found = [each for tab in tabs.map(opened, (0, 300, 600, 0)) for each in tab]
+    finally:
+        sys.setswitchinterval(turns)
+    assert all(session.row_of(word) == row for row, word, _ in found)
+    assert len({word for _, word, _ in found}) == 900, "one word each"
