@@ -175,7 +175,7 @@ def test_a_table_that_can_be_read_in_two_ways_is_refused(tmp_path: Path, table: 
 def test_a_table_is_read_whatever_the_order_of_its_columns(tmp_path: Path) -> None:
     path = tmp_path / "launch-patients.csv"
     path.touch(mode=0o600)
-    path.write_text("patient,record\nP1,a\nP1, A\n")
+    path.write_text("\ufeffpatient,record\nP1,a\nP1, A\n")  # as Excel begins a file in UTF-8
     assert patients_in(path) == {"a": "P1", "A": "P1"}
 
 
@@ -386,6 +386,11 @@ def test_a_patient_without_one_identifier_is_nobody(here: Served, system: Record
         [{"value": PATIENT}],
         [{**right, "use": "old"}],
         *([{**right, "period": {"end": end}}] for end in ("2019", "2026-10", "2026-11-29", "2026-11-29T23:59:59Z")),
+        *(
+            [{**right, "period": {"start": start}}]
+            for start in ("2027", "2026-12", "2026-12-01", "2026-12-01T00:00:00Z")
+        ),
+        *([{**right, "period": period}] for period in ({"end": "30.11.2031"}, {"end": 2031}, {"end": ""}, "2031", [])),
         *([{**right, "value": value}] for value in ([PATIENT], {"value": PATIENT}, 7, f" {PATIENT}", "\ud800")),
         [right, {**right, "value": HOSPITAL.cohort.patient_ids[8]}],
         [{**right, "value": "nobody"}],
@@ -399,8 +404,10 @@ def test_a_patient_without_one_identifier_is_nobody(here: Served, system: Record
 
 
 @pytest.mark.parametrize("end", ["2026", "2026-11", "2026-11-30", "2026-11-30T00:00:00Z", "2031-05-01"])
-def test_an_identifier_is_good_to_the_end_of_its_last_day(here: Served, system: RecordSystem, end: str) -> None:
-    own = {"system": MRN, "value": PATIENT, "period": {"end": end}}
+def test_an_identifier_is_good_from_its_first_day_to_the_end_of_its_last(
+    here: Served, system: RecordSystem, end: str
+) -> None:
+    own = {"system": MRN, "value": PATIENT, "period": {"start": "2026-11-30T23:00:00Z", "end": end}}
     before = {"system": MRN, "value": HOSPITAL.cohort.patient_ids[8], "period": {"end": "2026-11-29"}}
     by_identifier(here, system, own, before)
     client = here.signed_in(Role.CLINICIAN)

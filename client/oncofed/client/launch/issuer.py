@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import ssl
 import time
 from collections.abc import Callable, Mapping
@@ -28,6 +29,7 @@ _SECONDS = 10.0
 """For one question, from its first byte to the last of its answer, however slowly these come."""
 _LARGEST = 256 * 1024
 """Bytes of an answer: a Patient with a picture in it is larger, and is not needed here."""
+_DAY = re.compile(r"[0-9]{4}(?:-[0-9]{2}(?:-[0-9]{2})?)?(?=T|$)")
 _OLD, _REPLACED = "old", "replaced-by"
 
 
@@ -95,19 +97,29 @@ class Issuer:
         values = [
             each.get("value")
             for each in _objects(found, "identifier")
-            if each.get("system") == self.settings.system and not self._is_over(each)
+            if each.get("system") == self.settings.system and self._holds(each)
         ]
         value = values[0] if values and all(each == values[0] for each in values) else None
         if not isinstance(value, str) or not value:
             raise LaunchRefused(Why.PATIENT)
         return value
 
-    def _is_over(self, identifier: Mapping[str, Any]) -> bool:
-        """A number may have been given to somebody else since. An end is a year, a month or a day, all of it."""
-        period = identifier.get("period")
-        end = period.get("end") if isinstance(period, dict) else None
-        ended = end is not None and str(end)[:10] < self.today().isoformat()[: len(str(end))]
-        return ended or identifier.get("use") == _OLD
+    def _holds(self, identifier: Mapping[str, Any]) -> bool:
+        """Today: before and after, a number may be somebody else's. A year, a month or a day is meant as a whole."""
+        period, today = identifier.get("period", {}), self.today().isoformat()
+        if identifier.get("use") == _OLD or not isinstance(period, dict):
+            return False
+        for name in ("start", "end"):
+            moment = period.get(name)
+            if moment is None:
+                continue
+            day = _DAY.match(moment) if isinstance(moment, str) else None
+            if day is None:
+                return False
+            now = today[: len(day[0])]
+            if now < day[0] if name == "start" else now > day[0]:
+                return False
+        return True
 
     def _asked(self, method: str, address: str, headers: dict[str, str], **more: Any) -> tuple[int, Mapping[str, Any]]:
         """Status and JSON object; an empty one where a refusal has none. Raises LaunchRefused."""

@@ -143,7 +143,7 @@ def patients_in(path: Path) -> Mapping[str, str]:
     """The file `patients` of the section, for the guard's user alone. Raises InvalidInput, which names no patient."""
     where, remedy = path.name, "Two columns, record and patient; each record once, and none empty."
     try:
-        reader = csv.DictReader(io.StringIO(read_secret(path, most=_LARGEST_TABLE).decode()), strict=True)
+        reader = csv.DictReader(io.StringIO(read_secret(path, most=_LARGEST_TABLE).decode("utf-8-sig")), strict=True)
         columns, rows = sorted(reader.fieldnames or ()), list(reader)
     except (UnicodeDecodeError, csv.Error):
         raise InvalidInput([Fault(where, "cannot be read as CSV in UTF-8", remedy)]) from None
