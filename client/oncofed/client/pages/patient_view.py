@@ -20,7 +20,7 @@ from oncofed.client.pages.marker_rows import MarkerRow, ModalityTotal, Reason, m
 from oncofed.client.pages.missing_markers import Completeness, CouldChange, completeness, could_change
 from oncofed.client.pages.recalibration import Band, band, fallen_to
 from oncofed.client.pages.similar import NobodySimilar, SimilarPatients, similar_patients
-from oncofed.cohort.schema import DeathPolicy, Endpoint
+from oncofed.cohort.schema import DeathPolicy, Endpoint, StudySchema
 from oncofed.survival.curves import cumulative_incidence, survival_curves
 from oncofed.words.language import ENGLISH, Language
 
@@ -75,12 +75,17 @@ class Incidence:
 class Status:
     """What became of the patient, by the table as it is now. time: in the grid's unit, since time zero.
 
-    instead  the number of the endpoint that came first, and rules the event out.
+    instead  the number of the endpoint that came first, and rules the event out: one that competes, or death.
     """
 
     event: bool
     time: float
     instead: int | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether the prognosis is of what has been decided already."""
+        return self.event or self.instead is not None
 
 
 @dataclass(frozen=True, eq=False)
@@ -187,7 +192,18 @@ def outlook(hospital: HospitalPrognosis, row: int, *, endpoint: int, since: floa
 def _status(hospital: HospitalPrognosis, row: int, endpoint: int) -> Status:
     cohort = hospital.cohort
     instead = next((each for each in hospital.schema.competing(endpoint) if cohort.observed[row, each]), None)
-    return Status(bool(cohort.observed[row, endpoint]), float(cohort.exit[row, endpoint]), instead)
+    death, event = death_of(hospital.schema, endpoint), bool(cohort.observed[row, endpoint])
+    if death is not None and cohort.observed[row, death] and not event:
+        return Status(event, float(cohort.exit[row, death]), death)
+    return Status(event, float(cohort.exit[row, endpoint]), instead)
+
+
+def death_of(schema: StudySchema, number: int) -> int | None:
+    """The endpoint of the study whose event is the death before this one's; None where none is."""
+    column = schema.endpoints[number].death_event_column
+    if column is None:
+        return None
+    return next((place for place, each in enumerate(schema.endpoints) if each.event_column == column), None)
 
 
 def _curve(hospital: HospitalPrognosis, prognosis: EndpointPrognosis, own: OwnPrognosis, since: float) -> Curve:
@@ -218,14 +234,7 @@ def _incidence(
     endpoint = hospital.schema.endpoints[prognosis.number]
     if not leaves_out_deaths(endpoint):
         return None
-    death = next(
-        (
-            number
-            for number, each in enumerate(hospital.schema.endpoints)
-            if each.event_column == endpoint.death_event_column
-        ),
-        None,
-    )
+    death = death_of(hospital.schema, prognosis.number)
     if death is None:
         return Incidence(None, None)
     of_death = hospital.endpoint(death)

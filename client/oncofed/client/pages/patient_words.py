@@ -17,7 +17,7 @@ from oncofed.client.pages.cause_words import FEWER_THAN_ONE, MORE_THAN_99, First
 from oncofed.client.pages.competing import Competing
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.missing_markers import Completeness
-from oncofed.client.pages.patient_view import Curve, PatientView, Status
+from oncofed.client.pages.patient_view import Curve, PatientView, Status, death_of
 from oncofed.client.pages.wording import DATIVE, marker_value, moment_number, range_words, time
 from oncofed.cohort.schema import Endpoint, Kind, Modality, StudySchema, TimeUnit
 from oncofed.survival.curves import NOT_REACHED
@@ -178,8 +178,13 @@ def scenarios(curve: Curve, words: EventWords, grid: TimeGrid, *, say: Language 
 
 def known_course(schema: StudySchema, view: PatientView, words: EventWords, *, say: Language = ENGLISH) -> str:
     """What the table as it is now has of the event."""
-    first = view.status.instead
-    instead = "" if first is None else cause_words(schema.endpoints[first], say=say).came
+    first, number = view.status.instead, view.endpoint.number
+    if first is None:
+        instead = ""
+    elif first == death_of(schema, number):
+        instead = say("died")
+    else:
+        instead = cause_words(schema.endpoints[first], say=say).came
     return status_words(view.status, words, schema.grid, instead=instead, say=say)
 
 

@@ -200,7 +200,7 @@ def told_prognosis(hospital: HospitalPrognosis, row: int, *, endpoint: int, at: 
 
 def _recorded(hospital: HospitalPrognosis, view: PatientView, words: EventWords) -> str:
     name = capital(endpoint_label(hospital.schema.endpoints[view.endpoint.number]))
-    happened = ": this is what the model says of time zero" if view.status.event else ""
+    happened = ": this is what the model says of time zero" if view.status.is_over else ""
     return f"{name} since time zero · {known_course(hospital.schema, view, words)} (today's table){happened}"
 
 

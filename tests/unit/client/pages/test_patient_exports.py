@@ -149,15 +149,20 @@ def test_a_file_says_what_has_come_already(tmp_path: Path, kind: str) -> None:
     shown, endpoint = KINDS[kind]
     with served(tmp_path, shown=shown()) as here:
         client = here.signed_in(Role.CLINICIAN)
-        observed = here.desk.hospital.cohort.observed[:, endpoint]
-        for came, words in ((True, ": this is what the model says of time zero"), (False, "")):
-            address = here.opened(client, int((observed == came).argmax()))
+        observed, over = here.desk.hospital.cohort.observed, ": this is what the model says of time zero"
+        own, any_event = observed[:, endpoint], observed.any(axis=1)
+        courses = [(own, over, ""), (~any_event, "", "when last seen")]
+        if kind != "one":
+            courses.append((any_event & ~own, over, "· died"))
+        for rows, end, words in courses:
+            address = here.opened(client, int(rows.argmax()))
             page = text_of(client.get(f"{address}?endpoint={endpoint}").text)
             found = client.get(f"{address}/risk-assessment.json?endpoint={endpoint}").json()
             recorded = found["note"][1]["text"]
             assert text_of(recorded) in page
+            assert words in recorded
             assert "since time zero · " in recorded
-            assert recorded.endswith(f" (today's table){words}")
+            assert recorded.endswith(f" (today's table){end}")
 
 
 def faults(found: dict[str, Any]) -> list[str]:
