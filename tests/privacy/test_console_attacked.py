@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext, suppress
@@ -32,6 +33,7 @@ from oncofed.client.records import approvals, audit_entries, followed_log
 from oncofed.client.records.approvals import Approvals
 from oncofed.client.records.audit_log import AuditLog
 from oncofed.client.records.decisions import Decision
+from oncofed.durable import replace_durably
 from oncofed.errors import InvalidInput, RecordUnwritable
 
 NEW_PASSWORD = "amber harvest kettle"
@@ -128,7 +130,7 @@ def test_a_no_that_comes_after_the_last_look_withdraws_the_approval(
     client = site.here.signed_in(SECOND)
     page = client.get(site.address)
     site.says(site.here.signed_in(FIRST), "approve")
-    real = approvals.replace_durably
+    real = replace_durably
 
     def written(path: Path, content: bytes) -> None:
         real(path, content)
@@ -471,18 +473,23 @@ def test_an_approval_that_is_killed_each_time_is_given_up_and_told(site: Site, m
     assert site.state() is Decision.APPROVED
 
 
+def working(taker: taking.DecisionTaker) -> subprocess.Popen[bytes] | None:
+    return taker._working
+
+
 def test_a_try_alone_is_no_reason_to_try_at_once(site: Site) -> None:
     clock = [1000.0]
     taker = site.taker(command=("/bin/false",), clock=lambda: clock[0])
     site.says(site.here.signed_in(FIRST), "approve")
     taker.look()
-    taker._working.wait(60)  # type: ignore[union-attr]
+    assert (process := working(taker)) is not None
+    process.wait(60)
     site.node.audit_log.append("approval_tried", plan_hash=site.hash, by=FIRST)
     taker.look()
-    assert taker._working is None
+    assert working(taker) is None
     clock[0] += taking.SECONDS_BEFORE_AGAIN + 1
     taker.look()
-    assert taker._working is not None
+    assert working(taker) is not None
     taker.end()
 
 
@@ -509,13 +516,14 @@ def test_the_guard_looks_again_after_a_process_that_ended_before_its_end(site: S
     taker = site.taker(command=("/bin/false",), clock=lambda: clock[0])
     site.says(site.here.signed_in(FIRST), "approve")
     taker.look()
-    taker._working.wait(60)  # type: ignore[union-attr]
+    assert (process := working(taker)) is not None
+    process.wait(60)
     deciding.decline(site.node.folder, site.hash, by="root")
     taker.look()
-    assert taker._working is None
+    assert working(taker) is None
     clock[0] += taking.SECONDS_BEFORE_AGAIN + 1
     taker.look()
-    assert taker._working is not None, "though nobody wants anything any more"
+    assert working(taker) is not None, "though nobody wants anything any more"
     taker.end()
 
 

@@ -376,6 +376,9 @@ def test_a_found_identifier_in_other_letters_would_open_somebody_by_the_search_f
     assert HOSPITAL.row_exactly(PATIENT.lower()) is None
 
 
+UNREADABLE: tuple[object, ...] = ({"end": "30.11.2031"}, {"end": 2031}, {"end": ""}, "2031", [])
+
+
 def test_a_patient_without_one_identifier_is_nobody(here: Served, system: RecordSystem) -> None:
     right = {"system": MRN, "value": PATIENT}
     by_identifier(here, system, right)
@@ -390,7 +393,7 @@ def test_a_patient_without_one_identifier_is_nobody(here: Served, system: Record
             [{**right, "period": {"start": start}}]
             for start in ("2027", "2026-12", "2026-12-01", "2026-12-01T00:00:00Z")
         ),
-        *([{**right, "period": period}] for period in ({"end": "30.11.2031"}, {"end": 2031}, {"end": ""}, "2031", [])),
+        *([{**right, "period": period}] for period in UNREADABLE),
         *([{**right, "value": value}] for value in ([PATIENT], {"value": PATIENT}, 7, f" {PATIENT}", "\ud800")),
         [right, {**right, "value": HOSPITAL.cohort.patient_ids[8]}],
         [{**right, "value": "nobody"}],
