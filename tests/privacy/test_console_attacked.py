@@ -482,8 +482,9 @@ def test_a_try_alone_is_no_reason_to_try_at_once(site: Site) -> None:
     taker = site.taker(command=("/bin/false",), clock=lambda: clock[0])
     site.says(site.here.signed_in(FIRST), "approve")
     taker.look()
-    assert (process := working(taker)) is not None
-    process.wait(60)
+    begun = working(taker)
+    assert begun is not None
+    begun.wait(60)
     site.node.audit_log.append("approval_tried", plan_hash=site.hash, by=FIRST)
     taker.look()
     assert working(taker) is None
@@ -516,8 +517,9 @@ def test_the_guard_looks_again_after_a_process_that_ended_before_its_end(site: S
     taker = site.taker(command=("/bin/false",), clock=lambda: clock[0])
     site.says(site.here.signed_in(FIRST), "approve")
     taker.look()
-    assert (process := working(taker)) is not None
-    process.wait(60)
+    begun = working(taker)
+    assert begun is not None
+    begun.wait(60)
     deciding.decline(site.node.folder, site.hash, by="root")
     taker.look()
     assert working(taker) is None
