@@ -16,7 +16,13 @@ from oncofed.server.evaluation.concordance import concordance_of
 from oncofed.server.evaluation.figures import EndpointFigures, _Model, figures_of, group_centres, integrated_brier
 from oncofed.server.evaluation.held_out_table import EndpointCounts, tables_of
 from oncofed.server.evaluation.measured import measured
-from oncofed.server.evaluation.observed_risk import _squared_slopes, conditional_risks, exposed, observed_risk
+from oncofed.server.evaluation.observed_risk import (
+    _squared_slopes,
+    conditional_risks,
+    exposed,
+    observed_risk,
+    observed_risk_with_interval,
+)
 from oncofed.server.rounds.state import ReleasedSummary
 from oncofed.survival.curves import risk_at
 from oncofed.survival.held_out import CountLayout
@@ -248,3 +254,26 @@ def test_noise_moves_a_risk_by_the_slopes_of_all_counts_that_it_uses() -> None:
     q, at_risk = conditional_risks(n)[:times], exposed(n)[:times]
     told = _squared_slopes((q / (1 - q))[None], at_risk, later_times=len(n) - times)
     assert told == pytest.approx([squared], rel=1e-5)
+
+
+def test_at_a_limit_of_a_risk_in_one_time_it_is_as_far_off_as_patients_and_noise_let_it_be() -> None:
+    """Nobody ends later. The log of 1 - d / E, E = d + c / 2, moves by -1 / E with d and by odds / 2 E with c."""
+    n, sd = np.array([[200.0, 300.0]]), 15.0
+    found = observed_risk_with_interval(n, noise_sd=sd, predicted=0.7, spread_of_hazard=np.ones(1))
+    assert found is not None
+    value, at_risk = 300 / 400, 400.0
+    assert found.value == pytest.approx(value)
+    for limit in (found.low, found.high):
+        odds = limit / (1 - limit)
+        sampling = (1 - limit) ** 2 * odds / at_risk
+        noise = (1 - limit) ** 2 * sd**2 * (1 + (0.5 * odds) ** 2) / at_risk**2
+        assert abs(value - limit) == pytest.approx(1.96 * (sampling + noise) ** 0.5, abs=1e-3)
+
+
+@pytest.mark.parametrize(("noise_sd", "shown"), [(17.0, True), (19.0, False)])
+def test_a_risk_is_shown_while_noise_alone_moves_it_by_a_tenth_at_most(noise_sd: float, shown: bool) -> None:
+    """At a risk of a half of 100 patients by 0.5 x noise x root of 1.25 / 100."""
+    found = observed_risk_with_interval(
+        np.array([[0.0, 100.0]]), noise_sd=noise_sd, predicted=0.5, spread_of_hazard=np.ones(1)
+    )
+    assert (found is not None) is shown

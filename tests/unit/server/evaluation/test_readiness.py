@@ -136,3 +136,14 @@ def test_where_no_event_is_counted_nothing_is_found() -> None:
     found = replace(sharp(age=1.0), events={"overall_survival": Counted(-30.0, 5.0)})
     row = judged(found, PARSED, study(3.0), endpoint="overall_survival")[0]
     assert (row.left, row.hazard_ratio, row.verdict) == (0.0, math.inf, Verdict.NOT_POSSIBLE)
+
+
+def test_noise_below_nothing_counts_for_nothing_and_a_share_is_no_more_than_all() -> None:
+    """Two ends below 0 would multiply to events that nobody had; a share above 1 would make more than there are."""
+    assert (Counted(3.0, 10.0).least, Counted(-30.0, 10.0).most) == (0.0, 0.0)
+    plan = study(1.0)
+    needed = noise_of_all_rounds(plan) ** 2 / 19
+    found = replace(
+        sharp(), events={"overall_survival": Counted(0.8 * needed, 0.0)}, measured={"age": Counted(0.9, 0.6)}
+    )
+    assert judged(found, PARSED, plan, endpoint="overall_survival")[0].verdict is Verdict.NOT_POSSIBLE

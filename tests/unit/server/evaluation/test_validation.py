@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from tests.calibration_cohorts import World, drawn, plan_of, weights_of
+from tests.doubles import local_privacy
 from tests.summaries import released_model
 
 from oncofed.client.patients.summaries import KINDS, cut
@@ -44,6 +45,7 @@ def test_hospitals_differ_by_what_their_sums_say_and_the_next_by_as_much() -> No
     assert found.ratio.mean == pytest.approx(math.exp(np.mean(np.log(list(levels.values())))), rel=0.01)
     low, high = found.ratio.prediction
     assert low < 0.65 < 1.6 < high
+    assert all(each.low < each.value < each.high for each in (*found.ratio.hospitals, *found.slope.hospitals))
     assert all(each.value == pytest.approx(1.0) for each in found.slope.hospitals)
     assert found.slope.counted == 5
 
@@ -87,6 +89,13 @@ def test_the_case_mix_is_the_mean_and_spread_of_the_log_hazard_ratio_with_the_no
     assert found.high - found.low == pytest.approx(2 * 1.96 * LAYOUT.spread * drawn_means.std(), rel=0.03)
 
 
+def test_the_case_mix_is_told_about_the_middle_of_the_log_hazard_ratios_asked_for() -> None:
+    """Between -1 and 2 the middle is 0.5, and z is in halves of that span."""
+    asked = replace(SPEC, edges=(-1.0, 2.0), smallest_shown=10.0)
+    (found,) = validated_endpoint({"Aachen": sums(ratio=1.0, mean=0.0)}, expected_layout(PLAN, asked), asked).case_mix
+    assert found.mean == pytest.approx(0.5)
+
+
 @cache
 def own_rows(level: float, slope: float, *, seed: int) -> np.ndarray:
     """One hospital's exact sum: 800 patients, many of whom come late."""
@@ -127,3 +136,18 @@ def test_nothing_is_told_of_a_hospital_where_sums_came_under_masks_or_nothing_is
     own = ReleasedSummary(vector, ("Aachen",), parts={"Aachen": vector})
     assert validated(replace(PLAN, summaries=(SPEC,)), {SPEC.name: own}) == {}
     assert validated(validating_plan(), {}) == {}
+
+
+def test_the_noise_of_a_hospitals_own_sums_is_that_of_one_however_many_answer() -> None:
+    plan = replace(validating_plan(), privacy=local_privacy())
+    plan = replace(plan, summaries=(replace(plan.summaries[0], noise_multiplier=2.0),))
+    own = own_rows(1.0, 1.0, seed=1)
+
+    def width(sites: tuple[str, ...]) -> float:
+        released = ReleasedSummary(own * len(sites), sites, parts=dict.fromkeys(sites, own))
+        (found,) = validated(replace(plan, roster=sites), {SPEC.name: released}).values()
+        return found.case_mix[0].high - found.case_mix[0].low
+
+    alone = width(("Aachen",))
+    assert alone > 0
+    assert width(("Aachen", "Bonn", "Celle", "Essen")) == pytest.approx(alone)

@@ -22,6 +22,8 @@ RATIOS = ratios_across(
     ]
 )
 
+CONCORDANCE = {"a": 0.60, "b": 0.68, "c": 0.75}
+
 
 def slopes(values: dict[str, float]) -> AcrossHospitals:
     return AcrossHospitals.of(
@@ -132,3 +134,34 @@ def test_the_table_tells_mean_difference_and_the_next_hospital() -> None:
     assert ratio.differ == f"a factor of {math.exp(RATIOS.effects.between_sd):.2f}"
     assert (slope.counted, slope.mean, slope.next_one) == (2, "0.95", "")
     assert (c_index.counted, c_index.mean, c_index.limits, c_index.differ) == (1, "", "", "")
+
+
+def test_a_difference_of_c_indices_is_told_as_one_of_logits() -> None:
+    c_index = AcrossHospitals.of(
+        Scale.LOGIT,
+        [with_interval(Scale.LOGIT, name, at, at - 0.02, at + 0.02, counts=True) for name, at in CONCORDANCE.items()],
+    )
+    assert c_index.effects is not None
+    (told,) = [
+        each
+        for each in between_hospitals(ratio=RATIOS, slope=slopes({"a": 1.0, "b": 1.0}), c_index=c_index)
+        if each.name == "C-index"
+    ]
+    assert told.differ == f"{c_index.effects.between_sd:.3f} in its logit"
+    assert told.limits == f"{c_index.interval[0]:.3f} to {c_index.interval[1]:.3f}"
+
+
+def test_ratio_and_slope_are_held_against_one_and_a_c_index_against_nothing() -> None:
+    c_index = AcrossHospitals.of(
+        Scale.LOGIT,
+        [with_interval(Scale.LOGIT, name, at, at - 0.02, at + 0.02, counts=True) for name, at in CONCORDANCE.items()],
+    )
+    upright = []
+    for each in between_hospitals(ratio=RATIOS, slope=slopes({"a": 0.9, "b": 1.2, "c": 1.1}), c_index=c_index):
+        assert each.picture is not None
+        found = drawn(each.picture)
+        across = found.across()
+        dashed = [line.points for line in found.lines if np.ptp(line.points[:, 0]) == 0 and line.dash]
+        upright.append([across.value(points[0, 0]) for points in dashed])
+    assert [len(each) for each in upright] == [1, 1, 0]
+    assert upright[1] == pytest.approx([1.0], abs=0.005)

@@ -29,7 +29,12 @@ from oncofed.server.report.released_explanations import (
     page_of_markers,
 )
 from oncofed.server.report.study import DeployedStudy
-from oncofed.server.rounds.explanation_votes import ReleasedExplanations, released_explanations, summary_of
+from oncofed.server.rounds.explanation_votes import (
+    ReleasedExplanations,
+    read_pairs,
+    released_explanations,
+    summary_of,
+)
 from oncofed.server.rounds.state import ReleasedSummary
 from oncofed.study.explanation_settings import (
     INTERACTIONS,
@@ -117,6 +122,26 @@ def test_rows_are_what_was_released_with_the_interval_of_its_noise() -> None:
     assert (rows["female sex"].direction, rows["female sex"].effect) == (-1, "yes: lower hazard")
     assert (rows["smoking"].direction, rows["smoking"].effect, rows["smoking"].size) == (0, *["by category"] * 2)
     assert set(rows) == {"age", "female sex", "smoking"}  # 20 voters do not stand out, 0 neither
+
+
+def test_of_fewer_patients_than_twice_the_noise_of_their_count_nothing_is_told() -> None:
+    """Of 546 patients, above the floor of 500: 525 vote for one marker, which stands out of the noise of votes."""
+    quiet, noisy = (told(explained_plan(sd=sd), patients=0.35).markers.everybody for sd in (31.0, 32.0))
+    assert [2 * each.patients_sd for each in (quiet, noisy)] == pytest.approx([537, 554], abs=1)
+    assert [marker.name for marker in quiet.markers] == ["age", "female_sex"]
+    assert noisy.markers == ()
+
+
+def test_a_pair_stands_out_of_the_noise_of_all_pairs_in_either_direction() -> None:
+    """Ten pairs: one in 400 on either side is beyond 2.807 standard deviations."""
+    plan = explained_plan()
+    spec = summary_of(plan, SummaryKind.INTERACTIONS)
+    assert spec is not None
+    assert spec.cells == 10
+    net = np.zeros(10)
+    net[:4] = [2.85, -2.85, 2.75, -2.75]
+    pairs = read_pairs(net * 5.0, told(plan).markers, spec=spec, schema=SCHEMA, noise_sd=5.0)
+    assert [round(pair.net_voters / pair.noise_sd, 2) for pair in pairs] == [2.85, -2.85]
 
 
 def test_the_page_shows_markers_entities_and_pairs_and_what_it_holds_back() -> None:

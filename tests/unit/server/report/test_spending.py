@@ -7,6 +7,7 @@ from datetime import timedelta
 
 import pytest
 from tests.unit.server.report.fake_studies import BEGAN, fake_plan, fake_schema, fake_study, row
+from tests.unit.server.report.test_released_explanations import explained_plan
 
 from oncofed.privacy.accounting import GaussianRelease, epsilon_of
 from oncofed.server.report.spending import asked_attempts, site_costs
@@ -28,6 +29,14 @@ def test_a_finished_study_counts_answers_and_attempts() -> None:
     # Rounding to the plan's steps of 2**-20 makes a release dearer than the Gaussian by 1e-5 or so of its epsilon.
     told = [aachen.epsilon, aachen.epsilon_at_most, bonn.epsilon, bonn.epsilon_at_most]
     assert told == pytest.approx(expected, rel=1e-4)
+
+
+def test_each_attempt_that_a_summary_may_take_may_have_been_charged() -> None:
+    """Two summaries with two attempts each, of which nobody has answered yet."""
+    plan = explained_plan()
+    assert [spec.attempts for spec in plan.summaries] == [2, 2]
+    study = fake_study(plan=plan)
+    assert {each.asked for each in site_costs(study)} == {asked_attempts(study) + 4}
 
 
 def test_what_is_not_known_counts_as_all_that_the_plan_allows() -> None:

@@ -33,6 +33,7 @@ def test_a_study_with_troubles() -> None:
     assert lines[3] == "last recorded round: 4, finished 2026-03-02 08:04:00 UTC, 2.5 s, 2 of 2 answered"
     assert "rounds done but not recorded: 3" in lines
     assert lines[lines.index("  Bonn       1") + 1] == "      refused: not_ready: rounds 1 to 2"
+    assert sum("not_ready" in line for line in lines) == 1, "what was wrong at one hospital is told of no other"
     assert "  node 9: answered no question of this round: round 4" in lines
     assert lines[-1] == "model: not released yet"
 
