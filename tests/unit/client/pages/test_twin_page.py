@@ -88,6 +88,23 @@ def test_why_nothing_is_said_of_the_rest() -> None:
     assert not told(silent, "myc").moves, "where nobody knows the noise, a small weight hardly moves anything"
 
 
+def test_what_moves_it_most_stands_first_whatever_assays_the_study_names_first() -> None:
+    for assays in (HERE.assays, HERE.assays[::-1]):
+        found = view(replace(HERE, assays=assays)).to_measure
+        changes = [each.change for each in found]
+        assert len(changes) > 2
+        assert changes == sorted(changes, reverse=True)
+
+
+def test_markers_that_hardly_move_it_are_counted() -> None:
+    each = [
+        ToMeasure(name, markers, change, 0.4, 0.6, "eight in ten", ())
+        for name, markers, change in (("a", 3, 0.2), ("b", 4, 0.0), ("c", 5, 0.009), ("d", 6, 0.01))
+    ]
+    found = TwinView(0.5, (), tuple(each), (), priced=False)
+    assert (found.hardly, [one.name for one in found.worth]) == (4 + 5, ["a", "d"])
+
+
 def test_treatments_and_the_tumour_are_not_measured() -> None:
     values = HERE.cohort.values.copy()
     values[ROW, [NAMES.index("chemotherapy"), NAMES.index("entity")]] = np.nan
