@@ -248,3 +248,29 @@ def test_validate_and_plan_budget_say_what_was_chosen_and_why(tmp_path: Path) ->
     assert "3,600 patients at 9 hospitals" in told
     whole = CliRunner().invoke(study, ["validate", str(written(tmp_path, ALL))], catch_exceptions=False).output
     assert "Left open" not in whole
+
+
+@pytest.mark.parametrize("strategy", ["fedadam", "fedyogi", "fedadagrad"])
+def test_of_each_strategy_that_scales_its_steps_rounds_and_steps_are_chosen(strategy: str, tmp_path: Path) -> None:
+    """docs/study.md: they take a step of about the learning rate whatever the gradient's length."""
+    training = plan_of(tmp_path, f'{LOCAL}[training]\nstrategy = "{strategy}"\n').training
+    assert (training.rounds, training.calibration_rounds) == (120, 3)
+
+
+def test_a_model_without_a_linear_part_has_units_however_few_events_pay_for_them(tmp_path: Path) -> None:
+    assert plan_of(tmp_path, f"{LOCAL}[model]\nlinear_branch = false\n").model.hidden_units == (16,)
+    assert plan_of(tmp_path, LOCAL).model.hidden_units == ()
+
+
+def test_where_hospitals_weigh_differently_nothing_is_calibrated_in_rounds(tmp_path: Path) -> None:
+    """The server refuses both together (`strategy_faults`)."""
+    plan = plan_of(tmp_path, f"{LOCAL}[training]\nsite_weights = [1, 2, 1, 1]\n")
+    assert plan.training.calibration_rounds == 0
+    assert strategy_faults(plan) == ()
+
+
+def test_a_bound_is_kept_whichever_bounding_is_chosen_and_the_decay_is_of_its_unit(tmp_path: Path) -> None:
+    """Sums come in bounds, but a patient's row is no longer than its own length: 1.93 here (root of 1/4 and S)."""
+    decays = {bound: plan_of(tmp_path, f"{LOCAL}l2_norm_bound = {bound}\n").training.weight_decay for bound in (1, 3, 6)}
+    assert decays[3] / decays[6] == pytest.approx(2, rel=0.05)
+    assert decays[1] / decays[6] == pytest.approx(6 / math.sqrt(0.25 + 3 + 4 / 9), rel=0.05)

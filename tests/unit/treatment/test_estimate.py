@@ -10,7 +10,7 @@ import pytest
 from oncofed.survival.grid import TimeGrid
 from oncofed.treatment.balance import USUAL_LENGTH, balance_rows, imbalances
 from oncofed.treatment.estimate import Comparison, Figure, by_modifier, compare, e_value
-from oncofed.treatment.rows import NUMBERS, SUM_SHARE, SUMS, Nuisances, rows
+from oncofed.treatment.rows import COUNT_SHARE, NUMBERS, SUM_SHARE, SUMS, Nuisances, rows
 
 GRID = TimeGrid((0.0, 12.0, 24.0))
 
@@ -89,6 +89,21 @@ def test_nothing_is_said_of_nobody() -> None:
     assert not found.difference.holds_zero
     assert found.effective == 0
     assert found.overlap_noise == math.inf
+    # Counts alone: three with the second option, seven with the first.
+    counted = compare(np.array([3 * COUNT_SHARE, 7 * COUNT_SHARE, *[0.0] * (NUMBERS - 2)]), noise=1.0)
+    assert counted.patients == pytest.approx((7, 3))
+
+
+@pytest.mark.parametrize("dead", [(0, 300), (300, 0), (0, 0)])
+def test_where_nobody_died_under_an_option_there_is_no_risk_ratio_and_a_difference(dead: tuple[int, int]) -> None:
+    found = compare(randomised(dead, 1000).sum(axis=0), noise=0.0)
+    assert math.isnan(found.log_risk_ratio.value)
+    assert found.difference.value == pytest.approx((dead[0] - dead[1]) / 1000)
+
+
+def test_groups_that_share_nobody_are_uncertain_apart_from_one_another() -> None:
+    found = Figure(0.5, 0.03).less(Figure(0.2, 0.04))
+    assert (found.value, found.standard_error) == pytest.approx((0.3, 0.05))
 
 
 def test_the_e_value_is_that_of_its_paper() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from oncofed.treatment.balance import Imbalance
@@ -132,6 +133,24 @@ def test_groups_are_shown_apart_only_where_their_effects_follow_the_foretold() -
     assert groups_refused(follow) == ""
     for refused in (against, by_chance, alike, follow[:1], [*follow[:3], replace(GOOD, predicted=float("nan"))]):
         assert "only all together" in groups_refused(refused)
+
+
+def test_groups_are_weighted_by_how_sure_each_is() -> None:
+    """Against numpy's weighted straight line: its slope is above 0 at 90 %, so beyond 1.2816 standard errors."""
+    rng = np.random.default_rng(8)
+    seen = set()
+    for _ in range(200):
+        foretold, errors = rng.uniform(-0.1, 0.2, 4), rng.choice([0.01, 0.05, 0.2], 4)
+        effects = 0.5 * foretold + errors * rng.standard_normal(4)
+        (slope, _), covariance = np.polyfit(foretold, effects, 1, w=1 / errors, cov="unscaled")
+        follow = slope / np.sqrt(covariance[0, 0]) > 1.2815516
+        groups = [
+            comparison(*each, predicted=of_model)
+            for *each, of_model in zip(effects.tolist(), errors.tolist(), foretold.tolist(), strict=True)
+        ]
+        assert (groups_refused(groups) == "") == follow
+        seen.add(bool(follow))
+    assert seen == {True, False}
 
 
 def test_no_words_rank_or_recommend() -> None:

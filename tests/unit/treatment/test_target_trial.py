@@ -31,6 +31,7 @@ WRONG: list[tuple[TargetTrial, str]] = [
     (replace(TRIAL, benchmark=Benchmark(0.1, 0.2, 0.3, "a trial")), "benchmark: is no difference"),
     (replace(TRIAL, benchmark=Benchmark(float("nan"), 0.0, 0.3, "a trial")), "benchmark: is no difference"),
     (replace(TRIAL, benchmark=Benchmark(0.1, 0.0, 0.3, "")), "benchmark: is no difference"),
+    (replace(TRIAL, benchmark=Benchmark(0.1, 0.0, 0.3, " ")), "benchmark: is no difference"),
 ]
 
 

@@ -7,11 +7,13 @@ import json
 import stat
 import time
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 
 import pytest
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from tests.at_once import at_once, meeting
 from tests.end_to_end.flower_processes import new_coordinator, new_node
 
@@ -20,9 +22,10 @@ from oncofed.client.install.enrolment import accept, make_request
 from oncofed.client.install.folder import NodeFolder, read_site
 from oncofed.errors import InvalidInput, SignatureInvalid
 from oncofed.protocol.enrolment import acceptance_bytes, request_bytes
+from oncofed.server.deployment import pinned_by_hospitals
 from oncofed.server.deployment.certificates import create_keys, renew_server_certificate
 from oncofed.server.deployment.enrolment import approve, own_fingerprint, settle_nodes
-from oncofed.server.deployment.folder import CoordinatorFolder, read_settings
+from oncofed.server.deployment.folder import CoordinatorFolder, CoordinatorSettings, read_settings
 from oncofed.server.deployment.member_files import look_at, read_sites
 from oncofed.server.deployment.pinned_by_hospitals import acceptances, move, moved, renew_keys
 
@@ -166,6 +169,72 @@ def test_other_keys_are_a_decision_that_was_heard(key: str, coordinator: Coordin
     assert after.public_key == coordinator.public_key.read_text().strip()
     assert after.former_keys == (() if key == "authority" else (former.key,))
     assert pinned.ca_certificate.read_bytes() == coordinator.ca_certificate.read_bytes()
+
+
+def test_of_two_changes_of_the_key_both_former_ones_are_known(
+    coordinator: CoordinatorFolder, pinned: NodeFolder
+) -> None:
+    """Whoever holds any of them may have signed a plan that lies here."""
+    former = []
+    for day in (1, 2):
+        former.append(read_site(pinned).enrolled.key)
+        renew_keys(coordinator, authority=False, signing_key=True, now=NOW + timedelta(days=day))
+        content = acceptance_bytes(acceptances(coordinator)["Bonn"])
+        accept(pinned, content, heard_fingerprint=own_fingerprint(coordinator), change=True)
+    assert set(read_site(pinned).enrolled.former_keys) == set(former)
+    assert len(set(former)) == 2
+
+
+def test_a_move_with_new_keys_is_told_whole(coordinator: CoordinatorFolder, pinned: NodeFolder) -> None:
+    before = read_site(pinned).enrolled.address
+    changed(coordinator, "Bonn")
+    content = changed(coordinator, "Bonn", authority=True, signing_key=True)
+    told = accept(pinned, content, heard_fingerprint=own_fingerprint(coordinator), change=True)
+    assert [("certificate" in each, "signs its plans" in each, before in each) for each in told] == [
+        (True, False, False),
+        (False, True, False),
+        (False, False, True),
+    ]
+
+
+def test_a_new_authority_vouches_for_the_server_s_certificate_and_the_former_does_not(
+    coordinator: CoordinatorFolder, bonn: NodeFolder
+) -> None:
+    former = x509.load_pem_x509_certificate(coordinator.ca_certificate.read_bytes())
+    kept = renew_keys(coordinator, authority=True, signing_key=False, now=NOW)
+    server, authority = (
+        x509.load_pem_x509_certificates(path.read_bytes())[0]
+        for path in (coordinator.server_certificate, coordinator.ca_certificate)
+    )
+    server.verify_directly_issued_by(authority)
+    with pytest.raises(InvalidSignature):
+        server.verify_directly_issued_by(former)
+    assert (kept / coordinator.ca_certificate.name).read_bytes() != coordinator.ca_certificate.read_bytes()
+
+
+def test_nothing_is_changed_while_nobody_can_tell_whether_the_server_runs(
+    coordinator: CoordinatorFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pinned_by_hospitals, "is_running", lambda lock: None)
+    with pytest.raises(InvalidInput, match="is running"):
+        renew_keys(coordinator, authority=False, signing_key=True, now=NOW)
+
+
+@pytest.mark.parametrize(
+    ("address", "listen", "asked", "found"),
+    [
+        ("old.example:9443", "0.0.0.0:9443", None, "0.0.0.0:8443"),  # the same port within and without, as before
+        ("old.example:443", "127.0.0.1:9443", None, "127.0.0.1:9443"),  # somebody passes 443 on to 9443
+        ("old.example:9443", "127.0.0.1:9443", "10.0.0.7:9000", "10.0.0.7:9000"),
+    ],
+)
+def test_another_address_is_listened_to_as_the_former_one_was(
+    address: str, listen: str, asked: str | None, found: str
+) -> None:
+    before = CoordinatorSettings("c", address, listen, ("old.example", "10.0.0.7"))
+    after = moved(before, address="new.example:8443", listen=asked, also=("both.example",))
+    assert (after.address, after.listen) == ("new.example:8443", found)
+    assert after.names == ("new.example", "both.example", "old.example", "10.0.0.7"), "a name may lead to both"
 
 
 def test_a_kill_between_former_and_new_keys_is_made_good_by_the_same_command(

@@ -81,6 +81,9 @@ def test_figures_follow_from_the_sums_by_hand() -> None:
     )
     assert protein.last.mean == pytest.approx(0.0, abs=1e-12)
     assert told.values.together.mean == pytest.approx(0.051)
+    # Of two layers each kind of value is a family of two: at once, so the quantile at 0.025 / 2.
+    for one in (rna.share, rna.alone, protein.share, protein.last):
+        assert one.high - one.mean == pytest.approx(2.2414 * one.standard_error, rel=1e-4)
     assert told.values.together.high - 0.051 == pytest.approx(1.95996 * told.values.together.standard_error, rel=1e-4)
     assert (told.compared.events, told.compared.log_hazard_ratio) == pytest.approx((0.3, -0.2))
     assert (told.others.patients, told.others.events, told.others.log_hazard_ratio) == pytest.approx((500, 0.5, 0.2))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from datetime import timedelta
 
+import numpy as np
 import pytest
 from tests.unit.server.report.fake_studies import BEGAN, fake_plan, fake_schema, fake_study, row
 from tests.unit.server.report.test_released_explanations import explained_plan
@@ -12,6 +13,7 @@ from tests.unit.server.report.test_released_explanations import explained_plan
 from oncofed.privacy.accounting import GaussianRelease, epsilon_of
 from oncofed.server.report.spending import asked_attempts, site_costs
 from oncofed.server.report.study import StudyEvent
+from oncofed.server.rounds.state import ReleasedSummary
 
 SCHEMA = fake_schema()
 PLAN = fake_plan(SCHEMA, sites=("Aachen", "Bonn"), rounds=3)  # and two rounds of reserve
@@ -37,6 +39,17 @@ def test_each_attempt_that_a_summary_may_take_may_have_been_charged() -> None:
     assert [spec.attempts for spec in plan.summaries] == [2, 2]
     study = fake_study(plan=plan)
     assert {each.asked for each in site_costs(study)} == {asked_attempts(study) + 4}
+
+
+def test_a_summary_was_released_by_those_who_answered_it_and_nobody_else() -> None:
+    plan = explained_plan()
+    first, *_ = plan.summaries
+    released = {first.name: ReleasedSummary(np.zeros(first.cells), plan.roster[:1])}
+    costs = {each.site: each for each in site_costs(replace(fake_study(plan=plan), summaries=released))}
+    rounds = plan.training.rounds
+    assert {site: each.answers - rounds for site, each in costs.items()} == {
+        site: int(site == plan.roster[0]) for site in plan.roster
+    }
 
 
 def test_what_is_not_known_counts_as_all_that_the_plan_allows() -> None:
