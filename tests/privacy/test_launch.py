@@ -29,6 +29,7 @@ from tests.record_system import CLIENT, MRN, TOKEN, RecordSystem, record_system
 from oncofed.client.launch import issuer, launches
 from oncofed.client.launch.issuer import Issuer
 from oncofed.client.launch.launches import Launches, UnderWay, patients_in
+from oncofed.client.launch.refusals import LaunchRefused
 from oncofed.client.launch.settings import KnownBy, LaunchSection
 from oncofed.client.pages.accounts import Role
 from oncofed.client.pages.viewing_record import patient_code
@@ -358,6 +359,24 @@ def test_a_code_that_is_no_word_is_shown_to_nobody(here: Served, system: RecordS
     assert system.asked == []
 
 
+def test_of_too_many_codes_the_oldest_is_forgotten_and_the_newest_is_not(
+    system: RecordSystem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(launches, "_MOST_CODES", 2)
+    found = Launches(settings(system), pages="http://pages.example", ask=lambda code, **_: PATIENT, clock=lambda: 0.0)
+
+    def opens(code: str) -> bool:
+        session = UnderWay()
+        found.begin(session, issuer=system.issuer, launch="of-7")
+        (state,) = session.begun
+        try:
+            return found.end(session, state=state, code=code, error="") == PATIENT
+        except LaunchRefused:
+            return False
+
+    assert [opens(code) for code in ("one", "two", "three", "three", "two", "one")] == [True] * 3 + [False] * 2 + [True]
+
+
 # --- patient
 
 
@@ -425,6 +444,38 @@ def test_a_record_that_was_merged_into_another_opens_nothing(here: Served, syste
     assert_refused(here, launched(client, system, "opaque"), "launch_patient")
     system.patients["eb3a"]["link"] = [{"other": other, "type": "replaces"}, {"other": other, "type": "seealso"}]
     assert launched(client, system, "opaque").status_code == 303, "the one that is left"
+def test_an_identifier_goes_into_a_file_as_the_record_systems_only_where_it_is(system: RecordSystem) -> None:
+    """Where a file says whom the record system means, the table's names are the hospital's own."""
+    section = settings(system, known_by=KnownBy.IDENTIFIER, system=MRN)
+    for patients, expected in ((None, MRN), ({"eb3a": PATIENT}, None)):
+        found = Launches(
+            section, pages="http://pages.example", ask=lambda code, **_: "", clock=lambda: 0.0, patients=patients
+        )
+        assert found.system == expected
+
+
+@pytest.mark.parametrize(
+    ("rows", "faulty"),
+    [
+        ("a,1\nb,2\n", 0),
+        ("a,1\na,2\n", 1),
+        ("a,1\na,1\na,2\n", 2),
+        ("a,1\n,2\n", 1),
+        ("a,1\nb,\n", 1),
+        ("a,1\nb, \n", 1),
+    ],
+)
+def test_a_table_that_names_a_record_twice_or_nobody_is_refused(rows: str, faulty: int, tmp_path: Path) -> None:
+    file = tmp_path / "patients.csv"
+    file.write_text(f"record,patient\n{rows}")
+    file.chmod(0o600)
+    if not faulty:
+        assert patients_in(file) == {"a": "1", "b": "2"}
+        return
+    with pytest.raises(InvalidInput) as refused:
+        patients_in(file)
+    (fault,) = refused.value.faults
+    assert fault.count == faulty
 
 
 def test_an_id_that_is_none_is_asked_for_nowhere(here: Served, system: RecordSystem) -> None:

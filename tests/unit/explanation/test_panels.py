@@ -93,6 +93,28 @@ def test_with_hidden_units_it_counts_by_the_mean_of_what_a_step_up_and_a_step_do
         assert marker_spreads(network, SCHEMA)[marker] == pytest.approx((up + down) / 2 * scale)
 
 
+def test_a_category_counts_by_what_it_does_where_it_is_and_never_by_its_opposite() -> None:
+    """Nobody has a stage of -1. Each of three is taken to be as frequent: a variance of 2/9."""
+    spec = spec_of((3,))
+    network = network_with(spec, np.random.default_rng(4).normal(size=spec.parameters))
+    steps = torch.zeros(2, len(INPUTS), dtype=torch.float64)
+    steps[0, 2], steps[1, 3] = 1.0, 1.0
+    with torch.no_grad():
+        there, opposite = (network(each)[:, 0].numpy() for each in (steps, -steps))
+    assert np.abs(there) != pytest.approx(np.abs(opposite), rel=0.01)
+    assert marker_spreads(network, SCHEMA)[1] == pytest.approx(math.sqrt(2 / 9 * np.square(there).sum()))
+
+
+def test_an_effect_that_no_schema_may_expect_is_cut_alike_on_both_sides() -> None:
+    def of_age(weight: float) -> float:
+        schema = with_released_effects(SCHEMA, linear(weight, *[0.0] * 7), source="the first training")
+        (effect,) = schema.markers[0].expected_log_hazard_ratios
+        return effect
+
+    assert of_age(-500.0) == -of_age(500.0)
+    assert 0 < of_age(500.0) < 500
+
+
 def test_each_panel_is_in_the_next_and_the_last_has_all() -> None:
     ranked = tuple(f"m{place}" for place in range(12))
     found = nested_panels(ranked)

@@ -271,6 +271,8 @@ def test_where_hospitals_weigh_differently_nothing_is_calibrated_in_rounds(tmp_p
 
 def test_a_bound_is_kept_whichever_bounding_is_chosen_and_the_decay_is_of_its_unit(tmp_path: Path) -> None:
     """Sums come in bounds, but a patient's row is no longer than its own length: 1.93 here (root of 1/4 and S)."""
-    decays = {bound: plan_of(tmp_path, f"{LOCAL}l2_norm_bound = {bound}\n").training.weight_decay for bound in (1, 3, 6)}
+    decays = {
+        bound: plan_of(tmp_path, f"{LOCAL}l2_norm_bound = {bound}\n").training.weight_decay for bound in (1, 3, 6)
+    }
     assert decays[3] / decays[6] == pytest.approx(2, rel=0.05)
     assert decays[1] / decays[6] == pytest.approx(6 / math.sqrt(0.25 + 3 + 4 / 9), rel=0.05)

@@ -62,6 +62,26 @@ def test_the_standard_error_of_the_risk_ratio_is_the_slope_of_its_logarithm() ->
     assert with_noise**2 - without**2 == pytest.approx(noise**2 * float(np.square(slopes).sum()), rel=1e-3)
 
 
+def test_without_noise_a_standard_error_is_of_what_each_patient_moves_the_figure_by() -> None:
+    """The infinitesimal jackknife: slopes by moving one sum at a time, then each patient's own step along them."""
+    each, step = randomised((400, 250), 500), 1e-4
+    sums = each.sum(axis=0)
+
+    def figures(of: np.ndarray) -> list[Figure]:
+        found = compare(of, noise=0.0)
+        return [*found.survival, found.difference, found.mean_time, found.log_risk_ratio]
+
+    parts = np.arange(2, 2 + len(SUMS))
+    slopes = np.zeros((len(figures(sums)), len(parts)))
+    for place, part in enumerate(parts):
+        for sign in (1, -1):
+            moved = sums.copy()
+            moved[part] += sign * step
+            slopes[:, place] += [sign * found.value / (2 * step) for found in figures(moved)]
+    errors = np.sqrt(np.square(slopes @ each[:, parts].T).sum(axis=1))
+    assert [found.standard_error for found in figures(sums)] == pytest.approx(errors.tolist(), rel=1e-4)
+
+
 def test_noise_widens_limits_by_what_it_moves_the_estimate() -> None:
     rng = np.random.default_rng(4)
     sums = np.stack([randomised((400, 300), 500).sum(axis=0)] * 4)
