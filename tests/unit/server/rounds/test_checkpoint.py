@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import pytest
 
 from oncofed.errors import CheckpointDamaged
 from oncofed.server.rounds.checkpoint import FILE_NAME, Json, has_checkpoint, load_checkpoint, save_checkpoint
-from oncofed.server.rounds.state import FederationState
+from oncofed.server.rounds.state import FederationState, ReleasedSummary
 
 PLAN = "ab" * 32
 EXTRA: Json = {"ledgers": {"Köln": ["gaussian", 1.25, None]}, "flag": True}
@@ -159,10 +160,29 @@ def test_a_missing_one_is_named_with_a_remedy(tmp_path: Path) -> None:
         load_checkpoint(tmp_path, plan_hash=PLAN)
 
 
-def test_another_plans_is_refused(tmp_path: Path) -> None:
+def test_a_summary_comes_back_with_its_attempt_and_each_hospitals_own_part(tmp_path: Path) -> None:
+    """Hospitals stand as they answered, in no order of letters."""
+    sites = ("Köln", "Aachen", "Bonn")
+    parts = {site: np.full(3, float(number)) for number, site in enumerate(sites)}
+    kept = ReleasedSummary(np.arange(3.0), sites, 2, parts)
+    state = replace(state_of(2), summaries={"of.all": kept, "alone": ReleasedSummary(np.ones(1), sites[:1])})
+    save_checkpoint(tmp_path, state=state, plan_hash=PLAN)
+    found = load_checkpoint(tmp_path, plan_hash=PLAN).state.summaries
+    assert (found["of.all"].answered, found["of.all"].attempt) == (sites, 2)
+    assert found["of.all"].vector.tolist() == [0, 1, 2]
+    assert {site: part.tolist() for site, part in found["of.all"].parts.items()} == {
+        "Köln": [0, 0, 0],
+        "Aachen": [1, 1, 1],
+        "Bonn": [2, 2, 2],
+    }
+    assert (found["alone"].attempt, dict(found["alone"].parts)) == (0, {})
+
+
+@pytest.mark.parametrize("other", ["cd" * 32, "ab" * 31 + "ac"])
+def test_another_plans_is_refused(other: str, tmp_path: Path) -> None:
     save_checkpoint(tmp_path, state=state_of(1), plan_hash=PLAN)
     with pytest.raises(CheckpointDamaged, match="another plan"):
-        load_checkpoint(tmp_path, plan_hash="cd" * 32)
+        load_checkpoint(tmp_path, plan_hash=other)
 
 
 def test_any_changed_missing_or_additional_byte_is_noticed(tmp_path: Path) -> None:
