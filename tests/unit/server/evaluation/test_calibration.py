@@ -187,6 +187,19 @@ def test_windows_stand_by_themselves_and_groups_are_summed_over_them_with_the_no
     assert [each.ratio for each in found.groups[2]] == [None, None, None]
 
 
+@pytest.mark.parametrize(("less", "is_wrong"), [(-28.0, False), (-29.0, True)])
+def test_a_group_is_wrong_among_all_windows_of_all_groups_and_those_that_last_all_along(
+    less: float, is_wrong: bool
+) -> None:
+    """Two windows and three groups with two and all along: 11, so beyond 28.4 of 100 (the root of 100 times 2.84)."""
+    groups = np.zeros((3, 2, 2)) + np.array([0.0, 100.0])
+    groups[0, 0, 0] = less
+    found = calibration_figures(
+        sums(windows=np.array([[0.0, 300.0]] * 2), groups=groups), spread=1.5, smallest_expected=10.0
+    )
+    assert found.groups[0][0].wrong is is_wrong
+
+
 def test_numbers_stand_where_the_layout_puts_them() -> None:
     plan = study_plan(model=model_spec(endpoints=2))
     spec = calibration_of(plan, group_columns=(1,), noise_multiplier=3.0)
