@@ -444,6 +444,8 @@ def test_a_record_that_was_merged_into_another_opens_nothing(here: Served, syste
     assert_refused(here, launched(client, system, "opaque"), "launch_patient")
     system.patients["eb3a"]["link"] = [{"other": other, "type": "replaces"}, {"other": other, "type": "seealso"}]
     assert launched(client, system, "opaque").status_code == 303, "the one that is left"
+
+
 def test_an_identifier_goes_into_a_file_as_the_record_systems_only_where_it_is(system: RecordSystem) -> None:
     """Where a file says whom the record system means, the table's names are the hospital's own."""
     section = settings(system, known_by=KnownBy.IDENTIFIER, system=MRN)
