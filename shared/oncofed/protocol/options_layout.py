@@ -10,7 +10,7 @@ from oncofed.cohort.schema import StudySchema
 from oncofed.errors import InvalidInput
 from oncofed.protocol.plan import Bounding, ModelSpec, StudyPlan, TrainingMode
 from oncofed.protocol.summary_spec import SummaryKind
-from oncofed.treatment.question import Question
+from oncofed.treatment.question import HAZARD_CAP, Question
 
 OPTIONS = "options"
 """The name of the summary, and the end of the plan's."""
@@ -45,6 +45,7 @@ def form_faults(plan: StudyPlan) -> list[str]:
         "sets patients aside, and measures none": plan.held_out_fraction == 0,
         "bounds a patient otherwise than by 1, stopped": (privacy.bounding, privacy.l2_norm_bound)
         == (Bounding.STOPPED, 1.0),
+        f"stops a patient elsewhere than at {HAZARD_CAP:g} expected events": privacy.hazard_cap == HAZARD_CAP,
     }
     return [f"compares options, and {what}" for what, holds in wanted.items() if not holds]
 

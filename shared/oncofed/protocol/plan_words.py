@@ -22,7 +22,7 @@ from oncofed.protocol.comparator_words import comparator_words, untold_words
 from oncofed.protocol.plan import Bounding, StudyPlan, TrainingMode
 from oncofed.protocol.summary_spec import SummaryKind, SummarySpec
 from oncofed.ranges import unusual
-from oncofed.treatment.trial_words import declared_words, question_words
+from oncofed.treatment.trial_words import PATIENTS_WORDS, SUM_WORDS, purpose_words, released_words
 
 _WIDTH = 100
 _FILLER = "\ue000"
@@ -94,10 +94,7 @@ def plan_in_words(
     return "\n\n".join(_filled(paragraph, min(_WIDTH, columns)) for paragraph in paragraphs)
 
 
-_TOLD_BY_ROUNDS = {
-    True: "the final model says of cancer patients",
-    False: "the comparison says of patients who could have got either option",
-}
+_TOLD_BY_ROUNDS = {True: "the final model says of cancer patients", False: f"the comparison says of {PATIENTS_WORDS}"}
 _TOLD_WITHOUT_ROUNDS = {
     True: "how well the model does on the patients of all hospitals together, and, where each hospital's noise is its "
     "own, on yours",
@@ -120,11 +117,7 @@ def _purpose(plan: StudyPlan, schema: StudySchema) -> Iterator[str]:
     listed = ", ".join(f"{count} {name}" for name, count in _counted(schema).items())
     markers = f"{len(schema.markers)} markers ({listed})"
     if plan.target_trial is not None:
-        yield (
-            f"STUDY {plan.study}: to compare two treatment options, for groups of patients and never for one. "
-            f"{question_words(plan.target_trial, schema.grid.unit)} {declared_words(plan.target_trial)} Nobody draws "
-            "lots: your hospital's policy must say show_treatment_comparison = true."
-        )
+        yield f"STUDY {plan.study}: {purpose_words(plan.target_trial, schema.grid.unit)}"
     purpose = "to count, before a study and without training anything, who is there for"
     if plan.trains:
         purpose = "to predict"
@@ -172,10 +165,7 @@ def _what_leaves(plan: StudyPlan, schema: StudySchema, parameters: int) -> Itera
         else f"the model after some steps of training on your patients{but}"
     )
     if plan.target_trial is not None:
-        made = (
-            "the sum over all your patients who are compared of how each would change models of which option is "
-            "chosen, of death and of being lost, which are handed to nobody"
-        )
+        made = SUM_WORDS
     noised = release_of_round(plan).noise_words + _stopped_words(plan)
     yield (
         f"WHAT LEAVES: in each of {plan.training.rounds} rounds one list of {parameters:,} numbers: {made}"
@@ -324,11 +314,7 @@ def _summary_words(plan: StudyPlan, summary: SummarySpec) -> str:
             "how many patients you have, in how many of them each outcome was seen, and in how many each marker was "
             f"measured ({len(summary.group_columns):,} markers or groups of markers)"
         ),
-        SummaryKind.OPTIONS: (
-            "of your patients who could have got either of two treatment options, what would be different if all had "
-            "got the second, also by groups, and whether patients of both options are alike; it is answered only where "
-            "the policy says show_treatment_comparison = true, and tells nothing of one patient"
-        ),
+        SummaryKind.OPTIONS: "" if plan.target_trial is None else released_words(plan.target_trial),
     }[summary.kind]
     set_aside = (
         f" Set aside are {plan.held_out_fraction:.0%} of your patients, chosen by your hospital with a secret of its "

@@ -21,8 +21,7 @@ from oncofed.study.held_out_settings import HeldOutRequest
 from oncofed.study.plan_settings import PlanSettings, plan_from
 from oncofed.study.target_trial_settings import TargetTrialSection
 from oncofed.study.value_settings import ValueRequest
-from oncofed.treatment.heads import HAZARD_CAP
-from oncofed.treatment.question import Question
+from oncofed.treatment.question import HAZARD_CAP, Question
 from oncofed.treatment.release import cells_of
 
 RELEASE_SHARE = 1 / 6

@@ -22,12 +22,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oncofed.survival.one_by_one import exponentials, totals
-from oncofed.treatment.question import Observed, Question
+from oncofed.treatment.question import HAZARD_CAP, Observed, Question
 from oncofed.treatment.rows import Nuisances
 
 FloatArray = NDArray[np.float64]
-
-HAZARD_CAP = 1.0
 
 
 @dataclass(frozen=True, eq=False)

@@ -26,6 +26,9 @@ from oncofed.treatment.target_trial import TargetTrial
 
 FloatArray = NDArray[np.float64]
 
+HAZARD_CAP = 1.0
+"""Follow-up ends where the models' training expects so many events of a patient (`heads`)."""
+
 _GIVEN, _GROUP, _TRIAL_LIKE = 0, 1, 2
 _BEFORE_HOSPITALS = 3
 

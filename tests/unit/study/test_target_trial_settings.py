@@ -9,15 +9,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.options_asked import ASKED, STUDY
+from tests.options_asked import ASKED, BENCHMARK, STUDY
 
+from oncofed.client.guard import trust
 from oncofed.client.records.objections import of_the_plan
 from oncofed.errors import InvalidInput, PrivacyRefusal
 from oncofed.privacy.accounting import epsilon_of, part_of_epsilon
 from oncofed.privacy.policy import releases_of
+from oncofed.protocol.messages import PlanState
+from oncofed.protocol.model_file import signed_model
 from oncofed.protocol.options_layout import form_faults
 from oncofed.protocol.plan import Bounding, Member, StudyPlan
 from oncofed.protocol.plan_file import plan_from_json
+from oncofed.protocol.plan_words import plan_in_words
+from oncofed.protocol.signing import new_signing_key, public_key_of
 from oncofed.protocol.summary_spec import SummaryKind
 from oncofed.server.deployment.consortium_file import plan_for, read_consortium
 from oncofed.simulations.site_policy import site_policy
@@ -150,8 +155,8 @@ def test_a_hospital_holds_the_question_against_the_schema_that_came_with_it(tmp_
         assert said in objection
 
 
-def plan_of(folder: Path) -> StudyPlan:
-    study = study_of(folder)
+def plan_of(folder: Path, *overrides: str, section: str = ASKED) -> StudyPlan:
+    study = study_of(folder, *overrides, section=section)
     assert study.target_trial is not None
     return options_plan_from(
         study.target_trial, study.settings, treated_schema(), study="s", roster=("a", "b", "c"), quorum=None, seed=1
@@ -166,6 +171,7 @@ def plan_of(folder: Path) -> StudyPlan:
         ({"target_trial": None}, "names no target trial"),
         ({"l2_norm_bound": 2.0}, "otherwise than by 1"),
         ({"bounding": Bounding.CLIP}, "otherwise than by 1"),
+        ({"hazard_cap": 2.0}, "elsewhere than at 1"),
         ({"calibration_rounds": 1}, "calibration rounds"),
     ],
 )
@@ -175,7 +181,7 @@ def test_a_plan_of_options_in_another_form_is_none_and_no_policy_allows_it(
     plan = plan_of(tmp_path)
     policy = replace(site_policy(plan, "a"), verified_cards=frozenset())
     assert form_faults(plan) == []
-    parts = {name: change[name] for name in ("l2_norm_bound", "bounding") if name in change}
+    parts = {name: change[name] for name in ("l2_norm_bound", "bounding", "hazard_cap") if name in change}
     rest = {name: value for name, value in change.items() if name not in (*parts, "calibration_rounds")}
     training = replace(plan.training, calibration_rounds=change.get("calibration_rounds", 0))
     other = replace(plan, privacy=replace(plan.privacy, **parts), training=training, **rest)
@@ -184,6 +190,40 @@ def test_a_plan_of_options_in_another_form_is_none_and_no_policy_allows_it(
         policy.refuse_unless_allowed(other, site="a")
     with pytest.raises(InvalidInput, match=said):
         plan_from_json(json.loads(other.canonical))
+
+
+def test_no_hospital_keeps_a_model_of_a_plan_of_options(tmp_path: Path) -> None:
+    """It would be shown as a prognosis."""
+    plan, key = plan_of(tmp_path), new_signing_key()
+    sent = signed_model(np.zeros(plan.model.parameters), plan_hash=plan.hash, signing_key=key)
+    standing, pinned = trust.Standing(plan, PlanState.APPROVED), trust.Pinned(public_key_of(key), Member("a", ""))
+    with pytest.raises(trust.Untrusted) as refused:
+        trust.delivered(standing, sent, pinned=pinned)
+    assert refused.value.reason is trust.Reason.NO_MODEL
+
+
+def test_whoever_approves_is_told_of_whom_and_of_what_the_list_is(tmp_path: Path) -> None:
+    plan = plan_of(tmp_path, section=ASKED + BENCHMARK)
+    words = plan_in_words(plan, treated_schema(), parameters=plan.model.parameters).replace("\n  ", " ").split()
+    for said in (
+        "Compared are patients of whom second option and biomarker positive and liver metastases are recorded, and who "
+        "were under observation from time zero on",
+        "how many got each option, and how many lived without the event, and how long, with each",
+        "each by biomarker positive and liver metastases",
+        "how alike patients of both options are",
+        "the same of death of other causes alone",
+        "the same of whom the randomised trial would have taken (age_years <= 70)",
+        "of how many each of these is recorded: age years, ecog performance status, uicc stage",
+    ):
+        assert said in " ".join(words), said
+    plain = plan_of(tmp_path)
+    assert plain.target_trial is not None
+    bare = replace(plain.target_trial, negative_outcome=None, modifiers=(), required=(), landmark=3.0)
+    told = plan_in_words(replace(plain, target_trial=bare), treated_schema(), parameters=1).replace("\n  ", " ")
+    told = " ".join(told.split())
+    assert "of whom second option is recorded, and who were under observation from the landmark on" in told
+    for none in ("the same of", "is recorded:", "each by"):
+        assert none not in told, none
 
 
 @pytest.mark.parametrize(

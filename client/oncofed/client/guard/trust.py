@@ -15,8 +15,8 @@ the old one as it was. Files, clocks and logs are the callers' (`guard.node_guar
     first one of each hospital counts. One that is named for this hospital is its own.
  5. Ask. A question is answered under an approval that is in force, and, where noise is shared, with the very masking
     key that the approval names.
- 6. Deliver. A model is of an approved plan, of its size, and signed by the pinned coordinator for it. The first one
-    counts; with it the plan's masking key is no longer needed, and goes.
+ 6. Deliver. A model is of an approved plan that makes one, of its size, and signed by the pinned coordinator for it.
+    The first one counts; with it the plan's masking key is no longer needed, and goes.
  7. Decline (`decided`). At any time, and by the plan's hash alone, for its document may be lost; no question is
     answered from then on, and the masking key goes.
 
@@ -71,6 +71,8 @@ class Reason(StrEnum):
     AGAINST_THE_POLICY = "against_the_policy"
     TOO_LARGE = "too_large"
     ANOTHER_MODEL = "another_model"
+    NO_MODEL = "no_model"
+    """Of a plan by which no prognosis is made: one that counts, measures, or compares options."""
     NO_MASKING_KEY = "no_masking_key"
     """This hospital's own for the plan: the plan shares no noise, or its key is gone and there is no second one."""
     ANOTHER_OWN_KEY = "another_own_key"
@@ -253,6 +255,8 @@ def refuse_unanswerable(standing: Standing, *, key_held: str) -> None:
 def delivered(standing: Standing, sent: SignedModel, *, pinned: Pinned) -> Standing:
     """Step 6. Raises Untrusted. The very model that is kept is no fault."""
     _refuse_unapproved(standing)
+    if not standing.plan.makes_model:  # it would be shown as a prognosis
+        raise Untrusted(Reason.NO_MODEL)
     parameters = standing.plan.model.parameters
     if len(sent.content) > parameters * 8 + LARGEST_HEADER_BYTES:
         raise Untrusted(Reason.TOO_LARGE)

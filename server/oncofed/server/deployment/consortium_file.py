@@ -138,8 +138,14 @@ def read_consortium(path: Path) -> Consortium:
     schema_toml = read_toml_text(file.data.schema)
     schema = parse_schema(schema_toml, where=file.data.schema.name)
     settings = replace(file.settings, left_open=left_open(content))
-    if file.target_trial is not None:
-        file.target_trial.trial.refuse_unless_it_fits(schema)
+    faults += [] if file.panel.auto else size_faults(file.panel, schema)
+    try:
+        if file.target_trial is not None:
+            file.target_trial.trial.refuse_unless_it_fits(schema)
+    except InvalidInput as unfit:
+        faults += unfit.faults
+    if faults:
+        raise InvalidInput(faults)
     return Consortium(
         file.study,
         schema,
@@ -215,7 +221,7 @@ def plan_for(
         plan = _options_plan(consortium, roster)
     else:
         plan = plan_from(
-            _of_prognosis(consortium, hospitals=len(roster)),
+            _settings_of_prognosis(consortium, hospitals=len(roster)),
             schema,
             study=name,
             roster=roster,
@@ -247,13 +253,16 @@ def plan_for(
     return plan
 
 
-def _of_prognosis(consortium: Consortium, *, hospitals: int) -> PlanSettings:
-    """Of all markers: what a panel and a comparison of options leave."""
-    settings, trial = consortium.settings, consortium.target_trial
-    panel, _ = decided(settings, consortium.schema, hospitals=hospitals, request=consortium.panel)
-    if panel.is_asked and (faults := size_faults(panel, consortium.schema)):
-        raise InvalidInput(faults)
-    return the_rest(settings, panel.part, 0.0 if trial is None else trial.budget_share)
+def _settings_of_prognosis(consortium: Consortium, *, hospitals: int) -> PlanSettings:
+    request = consortium.panel
+    panel, _ = decided(consortium.settings, consortium.schema, hospitals=hospitals, request=request)
+    return of_prognosis(consortium, panel)
+
+
+def of_prognosis(consortium: Consortium, panel: PanelRequest) -> PlanSettings:
+    """Of all markers: what a panel and a comparison of options leave. panel: decided."""
+    trial = consortium.target_trial
+    return the_rest(consortium.settings, panel.part, 0.0 if trial is None else trial.budget_share)
 
 
 def _options_plan(consortium: Consortium, roster: tuple[str, ...]) -> StudyPlan:
