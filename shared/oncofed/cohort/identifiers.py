@@ -4,13 +4,15 @@ One check for every table that names patients: the first, the one that assigns t
 files. A reader with a check of its own once gave a patient another one's hospital: as floating-point numbers long
 identifiers are rounded to their neighbours'. Whether a patient may stand in several rows is the table's own matter.
 
-Two identifiers that a person cannot tell apart are two patients here, since nothing says that they are one: a
-letter of another alphabet, full width, capitals. How many there are is told (`tell_alike`), as with hospitals' names.
-A digit and a letter that look alike, such as 0 and O, are not among them: codes hold both on purpose.
+Identifiers are texts: "1.0" in a file is not the patient "1", nor is "01". Two that a person cannot tell apart are two
+patients here, since nothing says that they are one: a letter of another alphabet, full width, capitals. How many there
+are is told (`tell_alike`), as with hospitals' names. A digit and a letter that look alike, such as 0 and O, are not
+among them: codes hold both on purpose.
 """
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
@@ -22,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from oncofed.cohort.cells import lost_digits, quoted, words
+from oncofed.cohort.cells import lost_digits, quoted, texts, words
 from oncofed.errors import Fault
 
 
@@ -53,11 +55,16 @@ _NOBODY = (
 def identifiers_in(column: pd.Series, *, where: str, missing: Collection[str] = ()) -> Identifiers:
     """The identifiers in a column, and why it does not name patients.
 
+    A text is an identifier as it is written, without blanks about it: "1.0" and "007" are texts and no numbers. What
+    is stored as a number is its digits.
+
     where    what faults call it.
     missing  words for "not known". Of these a whole number may be a patient's: 99 is one beside 98 and 100.
     """
-    names = words(column, [word for word in missing if not word.strip().isdecimal()])
-    found = Identifiers(pc.if_else(_are(names, _NOBODY), pa.scalar(None, type=pa.string()), names), ())
+    names = texts(column)
+    told = pc.is_valid(words(column, [word for word in missing if not word.strip().isdecimal()]))
+    kept = pc.and_not(told, _are(names, _NOBODY))
+    found = Identifiers(pc.if_else(kept, names, pa.scalar(None, type=pa.string())), ())
     wrong = (
         (found.missing, "the identifier is missing", "Give every patient an identifier, or drop the row."),
         (
@@ -96,17 +103,22 @@ _UNSEEN_LETTERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164")
 """That Unicode counts as letters, marks or symbols, and nobody sees."""
 
 
+_STORED = re.compile(r"^(\d+)[.,]0+$")
+"""A whole number as a program writes it that keeps fractions."""
+
+
 def tell_alike(patient_ids: Sequence[str], *, where: str, tell: Callable[[str], None]) -> None:
     """Say how many look like another one and are not the same.
 
     patient_ids  distinct. where: what the note calls their table.
     """
-    seen = Counter(map(as_seen, patient_ids))
+    seen = Counter(as_seen(_STORED.sub(r"\1", each)) for each in patient_ids)
     count = sum(times for times in seen.values() if times > 1)
     if count:
         tell(
             f"{where}: {count} identifiers look like another one (capitals, blanks, letters of another alphabet, what "
-            "nobody sees) and are not the same. Each counts as a patient of its own; if two are one patient, keep one."
+            "nobody sees, 1.0 for 1) and are not the same. Each counts as a patient of its own; if two are one "
+            "patient, keep one."
         )
 
 

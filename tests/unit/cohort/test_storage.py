@@ -16,6 +16,7 @@ import pyarrow.parquet
 import pytest
 
 from oncofed.cohort.cohort import Cohort
+from oncofed.cohort.identifiers import tell_alike
 from oncofed.cohort.schema import Endpoint, Kind, Marker, Modality, StudySchema
 from oncofed.cohort.validation import read_cohort, validate
 from oncofed.errors import InvalidInput
@@ -56,8 +57,7 @@ STORAGES: list[Callable[[int], object]] = [
     int,
     float,
     str,
-    lambda one: f"{one}.0",
-    lambda one: f" {one}.00 ",
+    lambda one: f" {one} ",
     lambda one: f"\ufeff{one}\u200b",
     lambda one: Decimal(f"{one}.00"),
     Decimal,
@@ -70,7 +70,8 @@ def test_the_same_patients_whatever_the_storage(tmp_path: Path, as_: Callable[[i
     assert same(validate(frame, SCHEMA, where="t"))
     assert same(validate(frame.astype({"Prüfnummer": "category", "grade": "category"}), SCHEMA, where="t"))
     assert same(validate(frame.astype(object), SCHEMA, where="t"))
-    frame.to_csv(tmp_path / "t.csv", index=False)
+    texts = [as_(one) if isinstance(as_(one), str) else one for one in IDENTIFIERS]  # 1.0 is a text of its own
+    frame.assign(Prüfnummer=texts).to_csv(tmp_path / "t.csv", index=False)
     assert same(read_cohort(tmp_path / "t.csv", SCHEMA))
     table = pa.Table.from_pandas(frame, preserve_index=False)
     pyarrow.parquet.write_table(table, tmp_path / "t.parquet")
@@ -80,9 +81,12 @@ def test_the_same_patients_whatever_the_storage(tmp_path: Path, as_: Callable[[i
     assert same(read_cohort(tmp_path / "t.parquet", SCHEMA))
 
 
-def test_texts_that_are_no_whole_numbers_stay_as_they_are() -> None:
-    identifiers = ["007", "12.10", "12.1"]
-    assert validate(stored(str).assign(Prüfnummer=identifiers), SCHEMA, where="t").patient_ids == tuple(identifiers)
+def test_identifiers_that_are_texts_stay_as_they_are() -> None:
+    for identifiers in (["007", "12.10", "12.1"], ["1.000", "1", "1.0"]):
+        assert validate(stored(str).assign(Prüfnummer=identifiers), SCHEMA, where="t").patient_ids == tuple(identifiers)
+    told: list[str] = []
+    tell_alike(identifiers, where="t", tell=told.append)
+    assert "3 identifiers look like another one" in told[0]
 
 
 @pytest.mark.parametrize("wrong", [1.5, 2.0**60, Decimal("12.10")])

@@ -32,9 +32,10 @@ from oncofed.client.importing.gene_panels import (
     with_columns,
 )
 from oncofed.client.importing.mapping import Source
-from oncofed.client.importing.mapping_choices import Part, Without
+from oncofed.client.importing.mapping_choices import Near, Part, Without
 from oncofed.client.importing.primary_samples import Samples, is_primary, prefer_primary
 from oncofed.client.importing.readings import Column, identifiers
+from oncofed.client.importing.spellings import Spellings
 from oncofed.client.importing.study_names import SAMPLE, genes_meant, samples_meant
 from oncofed.client.importing.variant_rows import (
     BARCODE,
@@ -109,7 +110,11 @@ def _preferred(
 ) -> pd.DataFrame:
     if source.samples is Samples.ALL:
         return frame
-    preferred = prefer_primary(frame, identifiers(Column(frame[patient])), primary, columns, ["", *missing])
+    who = identifiers(Column(frame[patient]))
+    if source.near_identifiers is Near.ALIKE:
+        spellings = Spellings(who.dropna(), names=True)
+        who = who.map({each: min(spellings.near(each) | {each}) for each in who.dropna()})
+    preferred = prefer_primary(frame, who, primary, columns, ["", *missing])
     if preferred.patients:
         tell(f"{name}: of {preferred.patients} patients with several samples only those of the primary tumour count")
     return preferred.frame

@@ -188,9 +188,13 @@ class _Import:
         return rows
 
     def _refuse_modified(self, table: SourceTable) -> None:
+        """Without such a row somebody may be no patient of the study, or one from a later day on."""
         if (turned := table.modified) is not None:
+            zero = self.mapping.file.time_zero
+            of_zero = zero is not None and self.mapping.source(zero.source) is table.source
             known = self.whose.of(turned.identifiers, table.source.near_identifiers)[0] >= 0
-            if count := int((known & self._telling(turned)).sum()):
+            concerned = known & (self._telling(turned) | of_zero) | (table.source.name == self.head.patients)
+            if count := int(concerned.sum()):
                 self.faults.append(Fault(table.where, MODIFIED_MEANS, REMEDY_OF_MODIFIED, count))
 
     def _telling(self, table: SourceTable, *, even_of_nobody: bool = True) -> Mask:

@@ -148,7 +148,8 @@ class Source:
     without one of the system in which the mapping names them, is a fault, or left out and counted"""
     near_identifiers: Near | None = None
     """Identifiers that would be a patient's by their letters and digits, but for capitals, accents, letters that look
-    alike or leading zeros, `A-1` for `A1`: `alike` (the same patient) or `differ` (somebody else). Left out: a fault"""
+    alike or zeros that a number may lack, `A-1` for `A1`, `1.0` for `1`: `alike` (the same patient) or `differ`
+    (somebody else). Left out: a fault"""
     near_words: Near | None = None
     """Cells that would be a word of `keep` or `codes`, or a gene of the mapping, but for capitals, blanks, punctuation,
     accents or letters that look alike, `C341` for `C34.1`: `alike` (that word) or `differ` (another). Left out: a

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import date
+from functools import cached_property
 
 import numpy as np
 import pandas as pd
@@ -126,7 +127,7 @@ class Persons:
                 self.faults.append(Fault(where, what, remedy, int(malformed.sum())))
             if told.moved.any():
                 self.tell(f"{where}: {of_midnights(int(told.moved.sum()), 'there')}")
-            codes, found = pd.factorize(identifiers(Column(frame[PERSON_ID])))
+            codes, found = pd.factorize(self._persons_meant(identifiers(Column(frame[PERSON_ID])), table))
             places = np.array([*(known.get(who, -1) for who in found), -1])[codes]
             counted = (places >= 0) & ~np.isnan(days)
             (np.maximum if last else np.minimum).at(end, places[counted], days[counted])
@@ -134,23 +135,28 @@ class Persons:
             self.tell(f"last contact: the last day in {', '.join(table.value for table in tables) or 'no table'}")
         return np.where(np.isinf(end), np.nan, end)
 
-    # --- death
+    @cached_property
+    def _spellings(self) -> Spellings:
+        return Spellings(self.who.dropna(), names=True)
 
-    def _persons_meant(self, who: pd.Series) -> pd.Series:
-        """Persons whose identifier is written otherwise in a row of death, as the mapping says; none in doubt."""
-        persons = {*self.who.dropna()}
-        others = {*who.dropna()} - persons
+    def _persons_meant(self, who: pd.Series, table: OmopTable) -> pd.Series:
+        """Persons whose identifier is written otherwise in another table, as the mapping says; none in doubt."""
+        others = {*who.dropna()} - {*self.who.dropna()}
         near = self.source.near_identifiers
-        alike, doubted = meant_by(others, Spellings(persons, names=True), near) if others else ({}, frozenset[str]())
+        alike, doubted = meant_by(others, self._spellings, near) if others else ({}, frozenset[str]())
+        if not alike and not doubted:
+            return who
         if count := int(who.isin(doubted).sum()):
-            where = f'{self.rows.where("death")}: column "{PERSON_ID}"'
+            where = f'{self.rows.where(table.value)}: column "{PERSON_ID}"'
             self.faults.append(Fault(where, f"would be a person {BUT_FOR_ZEROS}", remedy_of("near_identifiers"), count))
         return who.map(lambda each: None if each in doubted else alike.get(each, each))
+
+    # --- death
 
     def _with_deaths(self, found: pd.DataFrame) -> pd.DataFrame:
         """A person with several rows of death has several rows."""
         frame = self.rows.read(OmopTable.DEATH.value, [PERSON_ID, DEATH])
-        who = self._persons_meant(identifiers(Column(frame[PERSON_ID])))
+        who = self._persons_meant(identifiers(Column(frame[PERSON_ID])), OmopTable.DEATH)
         day = Column(frame[DEATH]).words(())
         deaths = pd.DataFrame({"who": who, DEATH: day})[who.notna()].drop_duplicates()
         if count := int((~deaths["who"].isin(set(self.who.dropna()))).sum()):

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -161,16 +162,17 @@ class Whose:
 
 
 def distinct_patients(identifiers: Sequence[str], near: Near | None, where: str) -> tuple[tuple[str, ...], list[Fault]]:
-    """Those of the source of the patients, each patient once; and the fault where nobody says whether two are one.
+    """Those of the source of the patients, each patient once; and the fault where nobody says whether two are one, or
+    where one is near to two that are not near to each other.
 
     near  what the mapping says of those that are nearly one. where: of the column, as faults tell it.
     """
     spellings, kept, doubted = Spellings(identifiers, names=True), dict[str, None](), 0
     for each in identifiers:
         others = () if near is Near.DIFFER else spellings.near(each)
-        before = sum(other in kept for other in others)
-        doubted += bool(others) if near is None else before > 1
-        if near is None or not before:
+        several = any(one not in spellings.near(other) for one, other in combinations(others, 2))
+        doubted += bool(others) if near is None else several
+        if near is None or not any(other in kept for other in others):
             kept[each] = None
     what = f"would be another patient's {BUT_FOR_ZEROS}"
     return tuple(kept), [Fault(where, what, remedy_of("near_identifiers"), doubted)] if doubted else []

@@ -227,11 +227,11 @@ class Numbers:
 
 
 def identifiers(column: Column, missing: Collection[str] = ()) -> pd.Series:
-    """(rows,) plain texts, None where empty or missing; a whole number is its digits, however it is stored.
+    """(rows,) plain texts, as they are written, None where empty or missing. What is stored as a number is its digits.
 
     missing  as in `identifiers_in`.
     """
-    distinct = pd.Series([*map(column.digits, column.distinct)], dtype=object)
+    distinct = pd.Series([*column.distinct], dtype=object)
     found = [*identifiers_in(distinct, where="", missing=missing).names.to_pylist(), None]
     return pd.Series(np.array(found, dtype=object)[column.place], dtype=object)
 

@@ -7,7 +7,8 @@ Words    Capitals, blanks, accents, letters that look alike, and what stands bet
          mean nothing: `C34.1` and `c341!`, `NKX2-1` and `NKX2.1`; nor do the zeros in front of a number, which programs
          take. Signs do: HER2- is not HER2+, nor <5 or -5 five. A number is its value, in a text, too: `10,0` is near 10
          and never 100, and 2,5 mg is not 25 mg. What may be a code (ICD-9's 162.9) or thousands (1.234) is no fraction.
-Identifiers   are no numbers: letters and digits alone count, without the zeros in front of each part.
+Identifiers   are no numbers: letters and digits alone count, without the zeros in front of each part; and without those
+         behind a fraction, as programs write them: 1.0 and 1.000 are near 1, and 12.50 is near 12.5.
 
 Law: near is symmetric, and nothing is near to itself. Of two that are, one has marks where the other has, or fewer: OPS
 5-323.4 and 5-3234, but patient 1-11 is not 11-1.
@@ -27,7 +28,7 @@ from oncofed.client.importing.omop_tables import OF_SOURCE
 from oncofed.cohort.identifiers import as_seen
 
 BUT_FOR = "but for capitals, blanks, punctuation, accents or letters that look alike"
-BUT_FOR_ZEROS = f"{BUT_FOR}, or leading zeros"
+BUT_FOR_ZEROS = f"{BUT_FOR}, or zeros that a number may lack"
 _DASHES = r"\-\u2010-\u2015\u2212"
 _ABOUT = re.compile(
     rf"^(?:[^\w<>≤≥=~±+{_DASHES}]|_)+|(?:[^\w+{_DASHES}]|_|(?<=[^\w\s])-)+$|(?<=\w)\+$"  # C34.-, E11.9+; never HER2-
@@ -43,8 +44,8 @@ _CODE = re.compile(r"(?:\d-)?(?:\d{3}\.\w{1,3}|\d{3},(?!0+$)\w{1,3}|\d\d\.(?!0+$
 """Of ICD-9 (162.9, 32.4) and OPS (5-323.43), which are written without their mark, too."""
 _LONGEST = 6
 """Of codes whose digits alone are nearly theirs, of OPS (5-323.43) or ICD-9: longer numbers are of other catalogues."""
-_STORED = re.compile(r"(\d+|\d{1,3}(?:[.,' ]\d{3})+)[.,](?!000$)0+")
-"""A whole number as a program writes it that keeps fractions; 12.000 are thousands."""
+_STORED = re.compile(r"(?<![\d.,])(\d+|\d{1,3}(?:[.,' ]\d{3})+)[.,](\d*?)(0+)(?![\d.,])")
+"""A number as a program writes it that keeps so many digits."""
 _ZEROS, _FRONT = re.compile(r"(?<!\d)0+(?=\d)"), re.compile(r"^0+(?=\d)")
 _UMLAUTS = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue"})
 
@@ -73,10 +74,19 @@ def _folded(text: str) -> str:
     return "".join(letter for letter in bare if not unicodedata.combining(letter))
 
 
-def _form_of_name(text: str) -> _Form:
+def _forms_of_name(text: str) -> tuple[_Form, ...]:
+    """Also without the zeros that end a fraction. A whole number is that alone: 10.0 is not 100, but 12.000 may be
+    thousands.
+    """
     bare = _ABOUT_NAMES.sub("", text) or text
+    short = _STORED.sub(lambda found: f"{found[1]}.{found[2]}".removesuffix("."), bare)
     stored = _STORED.fullmatch(bare)
-    folded = _folded(bare if stored is None else stored.group(1))
+    is_whole = stored is not None and not stored[2] and len(stored[3]) != len("000")
+    return tuple(map(_form_of_name, {short} if is_whole else {short, bare}))
+
+
+def _form_of_name(bare: str) -> _Form:
+    folded = _folded(bare)
     parted, whole = _IN_NAMES.sub("-", folded), _IN_NAMES.sub("", folded)
     return _Form(_ZEROS.sub("", parted), _ZEROS.sub("", whole), _marks(parted))
 
@@ -110,21 +120,26 @@ class Spellings:
 
     def __init__(self, texts: Iterable[str], *, names: bool = False) -> None:
         """names: whether they are identifiers."""
-        self._form = _form_of_name if names else _form_of_word
-        self._forms = {text: self._form(text) for text in texts}
+        self._names = names
+        self._forms = {text: self._forms_of(text) for text in texts}
         self._parted: dict[str, set[str]] = {}
-        self._whole: dict[str, set[str]] = {}
-        for text, form in self._forms.items():
-            self._parted.setdefault(form.parted, set()).add(text)
-            self._whole.setdefault(form.whole, set()).add(text)
+        self._whole: dict[str, dict[str, _Form]] = {}
+        for text, forms in self._forms.items():
+            for form in forms:
+                self._parted.setdefault(form.parted, set()).add(text)
+                self._whole.setdefault(form.whole, {})[text] = form
+
+    def _forms_of(self, text: str) -> tuple[_Form, ...]:
+        return _forms_of_name(text) if self._names else (_form_of_word(text),)
 
     def __contains__(self, text: str) -> bool:
         return text in self._forms
 
     def near(self, text: str) -> set[str]:
-        form = self._forms.get(text) or self._form(text)
-        found = set(self._parted.get(form.parted, ()))
-        found |= {each for each in self._whole.get(form.whole, ()) if form.is_near(self._forms[each])}
+        found: set[str] = set()
+        for form in self._forms.get(text) or self._forms_of(text):
+            found |= self._parted.get(form.parted, set())
+            found |= {each for each, other in self._whole.get(form.whole, {}).items() if form.is_near(other)}
         return found - {text}
 
     def near_beginning(self, begin: str) -> set[str]:
@@ -141,7 +156,7 @@ class Spellings:
             longer = most >= length >= len(digits) + more > least + more
             return longer and not (own.marks and form.marks) and own.whole.startswith(form.whole)
 
-        return {text for text, own in self._forms.items() if own.parted.startswith(parted) or goes_on(own)}
+        return {text for text, (own,) in self._forms.items() if own.parted.startswith(parted) or goes_on(own)}
 
 
 def meant_by(texts: Iterable[str], words: Spellings, near: Near | None) -> tuple[dict[str, str], frozenset[str]]:

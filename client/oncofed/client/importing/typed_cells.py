@@ -22,6 +22,7 @@ import pyarrow.compute as pc
 from oncofed.client.importing.mapping import Source
 from oncofed.client.importing.mapping_rules import strftime_of
 from oncofed.client.importing.moments import of_midnights, zone_of
+from oncofed.cohort.letters import plain
 
 _ROUNDED_FROM = 2**53
 """A floating-point number of this size may stand for its neighbours, and no identifier is read from it."""
@@ -33,6 +34,7 @@ class TypedColumns:
     def __init__(self, names: Sequence[str], source: Source) -> None:
         self.names = tuple(names)
         self._decimal = source.decimal.letter
+        self._of_patients = [_nearly(name) == _nearly(source.patient or "") for name in names]
         self._day_form = strftime_of(source.date_format)
         self._zone = zone_of(source)
         self._stand_ins = frozenset(source.missing or ())
@@ -48,7 +50,7 @@ class TypedColumns:
             if self._zone is not None and moments:
                 self._add_moments(place, cells, moments, self._zone)
                 continue
-            piece = self._packed(cells)
+            piece = self._packed(cells, place)
             self._pieces[place].append(piece)
             if (written := self._written[place]) is not None:
                 written.append(piece)
@@ -58,12 +60,12 @@ class TypedColumns:
         there = {cell: self._there(cell, zone) for cell in moments}
         midnights = {cell for cell in there if _in_utc(cell).time() == time()}
         self._moved[place] += sum(cell in midnights and there[cell] != _in_utc(cell).date() for cell in moments)
-        self._pieces[place].append(self._packed([_one_of(there, cell) for cell in cells]))
+        self._pieces[place].append(self._packed([_one_of(there, cell) for cell in cells], place))
         if len(midnights) < len(there):
             self._written[place] = None
         elif (written := self._written[place]) is not None:
             days = {cell: _in_utc(cell).date() for cell in there}
-            written.append(self._packed([_one_of(days, cell) for cell in cells]))
+            written.append(self._packed([_one_of(days, cell) for cell in cells], place))
 
     def _there(self, moment: datetime, zone: tzinfo) -> date:
         """The day of a moment in that zone; of a stand-in for a day that nobody knows, its own."""
@@ -88,11 +90,11 @@ class TypedColumns:
         """(rows, columns). What was added is let go."""
         columns = {}
         for place, name in enumerate(self.names):
-            columns[name] = self._column(self._written[place] or self._pieces[place])
+            columns[name] = self._column(self._written[place] or self._pieces[place], place)
             self._pieces[place], self._written[place] = [], None
         return pd.DataFrame(columns, index=range(self.rows))
 
-    def _packed(self, cells: Sequence[object]) -> pa.Array:
+    def _packed(self, cells: Sequence[object], place: int) -> pa.Array:
         if any(isinstance(cell, date | Decimal) or _is_nan(cell) for cell in cells):
             cells = [_plain(cell) for cell in cells]
         packed = None
@@ -101,7 +103,7 @@ class TypedColumns:
             with suppress(pa.ArrowException, OverflowError):  # numbers of more than 64 bits
                 packed = pa.array(cells)
         if packed is None:
-            packed = pa.array([self._text(cell) for cell in cells], type=pa.string())
+            packed = pa.array([self._text(cell, place) for cell in cells], type=pa.string())
         kind = packed.type
         if pa.types.is_date(kind):
             days = packed.dictionary_encode()
@@ -110,10 +112,10 @@ class TypedColumns:
         if any(is_kind(kind) for is_kind in known):
             return packed
         if not pa.types.is_string(kind):
-            packed = pa.array([self._text(cell) for cell in cells], type=pa.string())
+            packed = pa.array([self._text(cell, place) for cell in cells], type=pa.string())
         return packed.dictionary_encode()
 
-    def _text(self, cell: object) -> str | None:
+    def _text(self, cell: object, place: int) -> str | None:
         if cell is None:
             return None
         if isinstance(cell, date):
@@ -123,10 +125,10 @@ class TypedColumns:
         if isinstance(cell, bytes):
             return _of_bytes(cell)
         if isinstance(cell, float):
-            return _of_number(cell).replace(".", self._decimal)
+            return _of_number(cell, names=self._of_patients[place]).replace(".", self._decimal)
         return str(cell).encode("utf-8", "backslashreplace").decode()
 
-    def _column(self, pieces: Iterable[pa.Array]) -> pd.Series:
+    def _column(self, pieces: Iterable[pa.Array], place: int) -> pd.Series:
         filled = [piece for piece in pieces if piece.null_count < len(piece)]
         kinds = {piece.type for piece in filled}
         if not kinds:
@@ -137,7 +139,7 @@ class TypedColumns:
             with suppress(pa.ArrowException):  # a whole number of more digits than a floating-point number has
                 parts = [piece.cast(kind) for piece in pieces]
         if parts is None:
-            kind, parts = pa.string(), [self._as_texts(piece) for piece in pieces]
+            kind, parts = pa.string(), [self._as_texts(piece, place) for piece in pieces]
         cells = pa.chunked_array(parts, type=kind)
         if kind == pa.string():
             cells = cells.dictionary_encode()
@@ -145,10 +147,10 @@ class TypedColumns:
         column: pd.Series = cells.to_pandas(types_mapper={kind: pd.Int64Dtype()}.get if whole else None)
         return column
 
-    def _as_texts(self, piece: pa.Array) -> pa.Array:
+    def _as_texts(self, piece: pa.Array, place: int) -> pa.Array:
         if pa.types.is_dictionary(piece.type):
             return piece.cast(pa.string())
-        return pa.array([self._text(cell) for cell in piece.to_pylist()], type=pa.string())
+        return pa.array([self._text(cell, place) for cell in piece.to_pylist()], type=pa.string())
 
 
 def _of_bytes(cell: bytes) -> str:
@@ -160,10 +162,15 @@ def _of_bytes(cell: bytes) -> str:
     return f"\\x{cell.hex()}"
 
 
-def _of_number(cell: float) -> str:
+def _of_number(cell: float, *, names: bool) -> str:
+    """names: whether it would be an identifier. 12.50 is stored as 12.5, and names nobody (`identifiers_in`)."""
     if not cell.is_integer():
-        return repr(cell)
+        return f"{cell:.16e}".replace("e-", "e+") if names else repr(cell)
     return str(int(cell)) if abs(cell) < _ROUNDED_FROM else f"{cell:.16e}"
+
+
+def _nearly(name: str) -> str:
+    return plain(name).strip().casefold()
 
 
 def _is_nan(cell: object) -> bool:

@@ -773,6 +773,15 @@ def test_a_death_of_nearly_a_person_is_asked(said: str, tmp_path: Path) -> None:
     assert found.report.outcomes[0].events == 2
 
 
+def test_a_contact_of_nearly_a_person_is_asked(tmp_path: Path) -> None:
+    """Else who was seen last in that table was seen last before."""
+    mapping = of_three(
+        tmp_path / "asked", "80471.0,19001,2020-02-10,Keytruda\n", persons='contact_tables = ["drug_exposure"]'
+    )
+    with pytest.raises(InvalidInput, match=r"drug_exposure.csv: .* would be a person but for .*\(1 row\)"):
+        imported(mapping)
+
+
 def test_the_tables_that_are_read_are_of_the_model() -> None:
     for table in OMOP:
         assert table.value in COLUMNS or table.value in ("procedure_occurrence", "observation")

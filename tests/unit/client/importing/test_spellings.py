@@ -66,7 +66,12 @@ def test_a_whole_number_is_its_digits_as_its_source_writes_them() -> None:
     assert is_ten("10.0", ",")
     assert not is_ten("10,0", ".")
     assert not is_ten("10.000", ",")
-    assert identifiers(Column(pd.Series(["12,0", "120"]), ",")).tolist() == ["12", "120"]
+
+
+def test_an_identifier_is_its_text_or_the_digits_of_its_number() -> None:
+    texts = ["12,0", "120", "1.000", "007"]
+    assert identifiers(Column(pd.Series([*texts, " -9.0 "], dtype=object), ","), ["-9"]).tolist() == [*texts, None]
+    assert identifiers(Column(pd.Series([1.0, 12.0]))).tolist() == ["1", "12"]
 
 
 @pytest.mark.parametrize(
@@ -78,6 +83,9 @@ def test_a_whole_number_is_its_digits_as_its_source_writes_them() -> None:
         *[("12,0", "120", False), ("12,0", "12", True), ("1-11", "11-1", False), ("A/007", "A-7", True)],
         *[("1.234,00", "1234", True), ("1,234.0", "12340", False), ("A-1-2", "A-12", True), ("A-1-2", "A1-2", True)],
         *[("A-12", "A1-2", False), ("1-1-1", "11-1", True), ("12-1-1", "1-211", False)],
+        *[("1.000", "1", True), ("1.000", "1000", True), ("1.0000", "10000", False), ("12.50", "12.5", True)],
+        *[("B 12.5", "B 125", True), ("B 12.50", "B12.5", True), ("1.0", "1.00", True), ("1.1", "11", True)],
+        *[("12.000,0", "12000", True), ("12.000", "12.0", True), ("10.2", "1.02", False), ("1.10.0", "1.1", False)],
         ("1,5", "15", True),  # whose else?
     ],
 )

@@ -10,11 +10,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from oncofed.client.importing import cbioportal
 from oncofed.client.importing.cbioportal import read_part
 from oncofed.client.importing.cohort_import import ImportedCohort, import_cohort
 from oncofed.client.importing.gene_panels import is_covered
 from oncofed.client.importing.mapping import Source
-from oncofed.client.importing.mapping_choices import Part
+from oncofed.client.importing.mapping_choices import Near, Part
 from oncofed.client.importing.mapping_file import read_mapping
 from oncofed.client.importing.primary_samples import is_primary, prefer_primary
 from oncofed.errors import InvalidInput
@@ -471,6 +472,15 @@ def test_the_primary_tumour_counts_and_not_the_metastasis(folder: Path) -> None:
     found = imported(folder)
     assert found.table.to_pandas().set_index("patient_id").loc[patient, "TP53_mut"] == 1
     assert not any("primary tumour" in note for source in found.report.sources for note in source.notes)
+
+
+def test_the_primary_tumour_comes_first_under_a_patient_that_is_nearly_the_same() -> None:
+    frame = pd.DataFrame({"PATIENT_ID": ["3", "3.0"], "TP53": ["1", "0"]})
+    for near, told in ((Near.ALIKE, ["0"]), (Near.DIFFER, ["1", "0"])):
+        source = Source(name="m", near_identifiers=near)
+        primary = np.array([False, True])
+        found = cbioportal._preferred(frame, source, "PATIENT_ID", primary, ["TP53"], (), "m", lambda _: None)
+        assert found["TP53"].dropna().tolist() == told
 
 
 def test_a_metastasis_answers_where_the_primary_tumour_was_not_sequenced(folder: Path) -> None:

@@ -445,6 +445,26 @@ def test_patients_who_are_nearly_one_are_one_or_two_as_the_mapping_says(tmp_path
         assert found.report.patients == wanted
 
 
+@pytest.mark.parametrize("names", [("1", "1.000", "1000"), ("A-1-2", "A-12", "A1-2")])
+def test_who_is_near_to_two_who_are_not_near_to_each_other_is_neither(names: tuple[str, ...], tmp_path: Path) -> None:
+    """Else one of them is lost, or all are one."""
+    rows = PATIENTS.partition("\n")[0] + "\n" + "".join(f"{each},alive,,2021-07-01,2021-01-01\n" for each in names)
+    own = MAPPING.replace('path = "patients.csv"', 'path = "patients.csv"\nnear_identifiers = "alike"')
+    with pytest.raises(InvalidInput, match=r"would be another patient's but for .*\(1 row\)"):
+        imported(tmp_path, CRP, unit="mg/l", marker='codes = ["crp"]', patients=rows, mapping=own)
+
+
+@pytest.mark.parametrize(("said", "wanted"), [("", None), ("alike", 7), ("differ", np.nan)])
+def test_a_text_is_no_number_so_that_what_may_be_one_is_asked(said: str, wanted: float | None, tmp_path: Path) -> None:
+    rows, source = HEADER + "1.000,2021-01-01,crp,7,mg/l\n", f'near_identifiers = "{said}"' * bool(said)
+    if wanted is None:
+        with pytest.raises(InvalidInput, match=r"would be of a patient .*\(1 row\).*near_identifiers"):
+            imported(tmp_path, rows, unit="mg/l", marker='codes = ["crp"]', source=source)
+    else:
+        found = values(imported(tmp_path, rows, unit="mg/l", marker='codes = ["crp"]', source=source))
+        np.testing.assert_array_equal(found, [wanted, np.nan, np.nan])
+
+
 def test_one_row_with_a_value_tells_that_others_have_none(tmp_path: Path) -> None:
     some = HEADER + "1,2021-01-01,crp,,\n2,2021-01-01,crp,5,mg/l\n"
     found = imported(tmp_path, some, unit="mg/l", marker='codes = ["crp"]\nwithout_row = "0"')
@@ -457,9 +477,7 @@ def test_a_row_without_a_day_may_lie_in_the_window_so_that_nothing_stands_for_no
     np.testing.assert_array_equal(values(imported(tmp_path, rows, unit="mg/l", marker=marker)), [np.nan, 7, 0])
 
 
-SPELT = (
-    "would be of a patient but for capitals, blanks, punctuation, accents or letters that look alike, or leading zeros"
-)
+SPELT = "would be of a patient but for capitals, blanks, punctuation, accents or letters that look alike, or zeros that"
 MEANT = "is of nobody in the study, where a patient without a row has something"
 UNMET = "is of nobody in the study in any row, where"
 NOT_THERE = "no row is of a patient of the study: do both tables"

@@ -52,13 +52,13 @@ class Servers:
     _patients_named: bool = False
     _some_unnamed: bool = False
 
-    def add(self, full_url: str | None, *, subject: str | None, drug: str | None, is_patient: bool) -> None:
+    def add(self, full_url: str | None, *, whom: Sequence[str | None], drug: str | None, is_patient: bool) -> None:
         """A resource with its address, and the references to whom it is about and to a medication."""
-        own, other = server_of(full_url), server_of(subject)
+        own, others = server_of(full_url), map(server_of, whom)
         self._of_drugs |= {each for each in (server_of(drug),) if each is not None}
-        self._named |= {each for each in (own, other) if each is not None}
+        self._named |= {each for each in (own, *others) if each is not None}
         self._patients_named |= is_patient and own is not None
-        self._some_unnamed |= own is None and (is_patient or _RELATIVE.match(subject or "") is not None)
+        self._some_unnamed |= own is None and (is_patient or any(_RELATIVE.match(each or "") for each in whom))
 
     @property
     def are_several(self) -> bool:

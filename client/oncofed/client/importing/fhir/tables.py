@@ -129,21 +129,19 @@ class FhirFolder:
                     wrong[f"{entry.resource['resourceType']}.{other}"] += 1
             else:
                 self._other += 1
-        name = self.path.name
+        name, what = self.path.name, "is of another form than FHIR R4 gives it"
         remedy = "Export it again as FHIR R4 says, or take these resources out."
-        faults = [
-            Fault(f"{name}: {element}", "is of another form than FHIR R4 gives it", remedy, count)
-            for element, count in sorted(wrong.items())
-        ]
+        faults = [Fault(f"{name}: {element}", what, remedy, count) for element, count in sorted(wrong.items())]
         self._home = self._servers.home(alone=self.one_server)
         persons = Persons([each for _, each in self._persons], identifier=None, home=self._home)
         copies = self.register.copies(self._meant_by_each(persons))
-        not_so = numbers_in(self._not_so, np.bool_) | self._findings.of_others(persons, len(self.register))
-        modified = numbers_in(self._modified, np.bool_) & ~not_so
-        self.modified, self.current = copies.current & modified, copies.current & ~not_so & ~modified
+        not_so, modified = numbers_in(self._not_so, np.bool_), numbers_in(self._modified, np.bool_)
+        self.current = copies.current & ~not_so & ~modified
+        kept = [each for _, each in self._current_persons()]
+        not_so = not_so | self._findings.of_others(Persons(kept, identifier=None, home=self._home), len(self.register))
+        self.modified, self.current = copies.current & modified & ~not_so, self.current & ~not_so
         self._old = self._by_kind(~copies.current)
         self._never, self._turned = self._by_kind(copies.current & not_so), self._by_kind(self.modified)
-        kept = [each for _, each in self._current_persons()]
         urns = Counter(
             name for _, name in {(each.id, name) for each in kept for name in each.names if name.startswith("urn:")}
         )
@@ -197,7 +195,8 @@ class FhirFolder:
         of_whom = None if who is None else replace(who, names=())
         given = reference_in(object_of(resource, "medicationReference"))
         if self._apart is None:
-            self._servers.add(entry.full_url, subject=told.subject, drug=given, is_patient=who is not None)
+            whom = [told.subject, *(each for _, each in focus)]
+            self._servers.add(entry.full_url, whom=whom, drug=given, is_patient=who is not None)
         number = self.register.add(versioned, name=name, content=(told, not_so, of_whom, drug, focus, modified))
         self._findings.add(resource, number, focus)
         self._modified.append(modified)

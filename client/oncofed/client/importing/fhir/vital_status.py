@@ -14,7 +14,8 @@ from oncofed.client.importing.mapping_choices import Without
 from oncofed.errors import Fault, InvalidInput
 
 MODIFIED_MEANS = (
-    "has a modifier that may turn its meaning (modifierExtension), where a patient without it has something"
+    "has a modifier that may turn its meaning (modifierExtension), where its lack would mean something "
+    "(who is a patient, time zero, without_row, no variant, no event)"
 )
 REMEDY_OF_MODIFIED = "Read what it says. Take it out where the meaning stays, and the resource where it does not."
 
