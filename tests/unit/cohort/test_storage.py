@@ -71,7 +71,7 @@ def test_the_same_patients_whatever_the_storage(tmp_path: Path, as_: Callable[[i
     assert same(validate(frame.astype({"Prüfnummer": "category", "grade": "category"}), SCHEMA, where="t"))
     assert same(validate(frame.astype(object), SCHEMA, where="t"))
     texts = [as_(one) if isinstance(as_(one), str) else one for one in IDENTIFIERS]  # 1.0 is a text of its own
-    frame.assign(Prüfnummer=texts).to_csv(tmp_path / "t.csv", index=False)
+    frame.assign(Prüfnummer=pd.Series(texts, dtype=object)).to_csv(tmp_path / "t.csv", index=False)
     assert same(read_cohort(tmp_path / "t.csv", SCHEMA))
     table = pa.Table.from_pandas(frame, preserve_index=False)
     pyarrow.parquet.write_table(table, tmp_path / "t.parquet")

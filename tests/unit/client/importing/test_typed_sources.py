@@ -263,7 +263,7 @@ def test_a_formula_in_a_column_that_nobody_asks_for_harms_nobody(tmp_path: Path)
 @pytest.mark.parametrize("pieces", [[[0, 1]], [[0], [1]]])
 def test_a_number_with_a_fraction_names_nobody_among_texts_either(number: float, pieces: list[list[int]]) -> None:
     """Excel stores the patients 12.50 and 12.5 as one number."""
-    packed, rows = TypedColumns(["Pat"], Source(name="a", patient="pat")), [[number], ["A-1"]]
+    packed, rows = TypedColumns(["Pat"], Source(name="a", patient="pat")), ((number,), ("A-1",))
     for piece in pieces:
         packed.add([rows[row] for row in piece])
     assert [fault.count for fault in identifiers_in(packed.frame()["Pat"], where="t").faults] == [1]
