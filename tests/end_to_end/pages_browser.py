@@ -1,4 +1,4 @@
-"""How does a test look at a hospital's pages as a person does? A real server on loopback, and the system's Chromium."""
+"""How does a test look at pages as a person does? A real server on loopback, and the system's Chromium."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from playwright.sync_api import ConsoleMessage, Page, Request
+from tests.coordinator_pages import Shown
 from tests.pages_hospital import PASSWORD, Served, served
 
 from oncofed.client.install.folder import NodeFolder
@@ -18,6 +19,7 @@ from oncofed.client.pages.accounts import Role
 from oncofed.client.pages.application import application
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.local_pages.listening import server_of
+from oncofed.server.pages.application import application as coordinators_application
 
 
 @dataclass
@@ -90,3 +92,21 @@ def serving(
             finally:
                 server.should_exit = True
                 thread.join()
+
+
+@contextmanager
+def listening(here: Shown, port: int) -> Iterator[None]:
+    """The coordinator's pages."""
+    with socket.socket() as found:
+        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        found.bind(("127.0.0.1", port))
+        found.listen()
+        server = server_of(coordinators_application(here.desk))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [found]})
+        thread.start()
+        try:
+            yield
+        finally:
+            server.should_exit = True
+            server.force_exit = True
+            thread.join()

@@ -7,7 +7,6 @@ writers (`tests.coordinator_pages`).
 from __future__ import annotations
 
 import socket
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,11 +15,10 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, Page
 from tests.coordinator_pages import Shown, Study, running_study, shown
-from tests.end_to_end.pages_browser import Visited
+from tests.end_to_end.pages_browser import Visited, listening
 from tests.end_to_end.test_screens import FAINT, UNREACHED, WIDER
 
-from oncofed.local_pages.listening import server_of
-from oncofed.server.pages.application import FOLLOW_SECONDS, application
+from oncofed.server.pages.application import FOLLOW_SECONDS
 from oncofed.simulations.benchmarks.browser import CHROMIUM, chromium
 
 pytestmark = pytest.mark.skipif(
@@ -36,23 +34,6 @@ WAIT_MILLISECONDS = 60_000
 def browser() -> Iterator[Browser]:
     with chromium() as found:
         yield found
-
-
-@contextmanager
-def listening(here: Shown, port: int) -> Iterator[None]:
-    with socket.socket() as found:
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        found.bind(("127.0.0.1", port))
-        found.listen()
-        server = server_of(application(here.desk))
-        thread = threading.Thread(target=server.run, kwargs={"sockets": [found]})
-        thread.start()
-        try:
-            yield
-        finally:
-            server.should_exit = True
-            server.force_exit = True
-            thread.join()
 
 
 @contextmanager
