@@ -10,7 +10,7 @@ export FLWR_TELEMETRY_ENABLED := 0
 export FLWR_DISABLE_UPDATE_CHECK := 1
 export RAY_USAGE_STATS_ENABLED := 0
 
-.PHONY: help demo demo-federation docs screenshots test check smoke test-all mutants bench bundle deb image clean
+.PHONY: help demo demo-federation docs screenshots looking test check smoke test-all mutants bench bundle deb image clean
 
 help:  ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -62,6 +62,9 @@ docs: .venv/ready  ## docs/ and the laboratory's API as a site in runs/site; a l
 
 screenshots: .venv/ready  ## the pictures of a hospital's pages in docs/, of the demonstration's run; needs Chromium
 	$(BIN)/python -m oncofed.simulations.page_pictures runs/demo --site hospital_06 --patient P01596 --out docs
+
+looking: .venv/ready  ## a picture of every page in every state, at three widths, by day and by night, in runs/looking; needs Chromium
+	$(BIN)/python -m tests.end_to_end.page_tour --out runs/looking
 
 bench: .venv/ready  ## ratios, measured side by side
 	$(BIN)/python -m oncofed.simulations.benchmarks --out runs/bench.md

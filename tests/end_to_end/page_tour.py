@@ -42,13 +42,23 @@ Opened = Iterator[tuple[str, Page]]
 Scheme = Literal["light", "dark"]
 WIDTHS = (1440, 768, 390)
 SCHEMES: tuple[Scheme, ...] = ("light", "dark")
-MARKERS = 350
+_PATIENCE_MILLISECONDS = 180_000
+"""A cohort is computed while the page waits, on a loaded machine."""
 _RECORD = "https://record.example"
 
 
 def whole_hospital() -> HospitalPrognosis:
-    """All markers, and a plan that tells how large its noise was."""
-    return replace(large_hospital(1500), weight_noise=0.03)
+    """All markers, a plan that tells how large its noise was, and one patient of whom 70 % are not known."""
+    here = large_hospital(1500)
+    values = here.cohort.values.copy()
+    row = int(np.isnan(values).mean(axis=1).argmax())
+    known = [
+        place
+        for place in np.flatnonzero(~np.isnan(values[row]))
+        if here.schema.markers[place].name != here.schema.tumour_entity
+    ]
+    values[row, known[int(0.3 * values.shape[1]) - 1 :]] = np.nan
+    return replace(here, cohort=replace(here.cohort, values=values), weight_noise=0.03)
 
 
 def tour(browser: Browser, folder: Path, shown_hospital: Callable[[], HospitalPrognosis] = whole_hospital) -> Opened:
@@ -74,6 +84,7 @@ def parts(shown_hospital: Callable[[], HospitalPrognosis]) -> dict[str, Callable
 @contextmanager
 def _window(browser: Browser, address: str) -> Iterator[Visited]:
     context = browser.new_context(viewport={"width": 1440, "height": 900}, locale="en-GB")
+    context.set_default_timeout(_PATIENCE_MILLISECONDS)
     try:
         yield Visited(context.new_page(), address)
     finally:
@@ -83,12 +94,14 @@ def _window(browser: Browser, address: str) -> Iterator[Visited]:
 def states(here: HospitalPrognosis) -> dict[str, int]:
     """Rows of patients whose pages differ."""
     missing = np.isnan(here.cohort.values).mean(axis=1)
-    entity = here.cohort.values[:, [marker.name for marker in here.schema.markers].index(here.schema.tumour_entity or "")]
+    entity = here.cohort.values[
+        :, [marker.name for marker in here.schema.markers].index(here.schema.tumour_entity or "")
+    ]
     found, counts = np.unique(entity[~np.isnan(entity)], return_counts=True)
     dead = here.cohort.observed[:, 0]
     return {
         "little missing": int(missing.argmin()),
-        "much missing": int(missing.argmax()),
+        "70 % missing": int(missing.argmax()),
         "rare tumour": int(np.flatnonzero(entity == found[counts.argmin()])[0]),
         "dead": int(np.flatnonzero(dead)[here.cohort.exit[dead, 0].argmin()]),
     }
@@ -225,6 +238,11 @@ def of_console(browser: Browser, folder: Path) -> Opened:
         visit.page.goto(f"{address}/plans/{plans[0].hash}")
         visit.page.get_by_role("button", name="Deutsch").click()
         yield "plan in German", visit.page
+        other = windows.enter_context(_window(browser, address))
+        other.sign_in(Role.IT)
+        for what, path in (("plan, to IT", f"/plans/{plans[0].hash}"), ("node, to IT", "/node")):
+            other.page.goto(address + path)
+            yield what, other.page
 
 
 def of_coordinator(browser: Browser, folder: Path) -> Opened:
@@ -242,7 +260,11 @@ def of_coordinator(browser: Browser, folder: Path) -> Opened:
         with running_study(here) as study:
             here.study("breast", rounds=60).said(Bonn="declined")
             _finished(here)
-            for what, path in (("overview", "/"), ("running study", f"/studies/{study.plan.hash}"), ("refused", "/nothing")):
+            for what, path in (
+                ("overview", "/"),
+                ("running study", f"/studies/{study.plan.hash}"),
+                ("refused", "/nothing"),
+            ):
                 page.goto(address + path)
                 yield what, page
             for link in ("breast", "colon"):

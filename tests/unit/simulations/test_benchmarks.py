@@ -188,12 +188,17 @@ def test_a_first_view_is_measured_in_a_browser_beside_the_shortest_way() -> None
     if browser.CHROMIUM is None:
         pytest.skip("NOT TESTED: that a first view is measured. apt-get install chromium to test it.")
     table = first_view_table(patients=60, views=3)
-    ((patients, view, nobody, ratio, ready),) = table.rows
+    ((patients, view, nobody, ratio, started, page, whole),) = table.rows
     assert patients == "60"
     assert 0 < float(nobody.split()[0]) < float(view.split()[0]) * 3
     assert float(ratio.split()[0]) > 0
-    assert float(ready) >= 0
-    assert "wanted at most 1" in table.notes[-1]
+    assert float(started) > 0
+    assert 40 < float(page) < float(whole)
+    assert [each.rpartition("wanted at most ")[2].partition(":")[0] for each in table.notes[-3:]] == [
+        "15",
+        "150",
+        "0.25",
+    ]
 
 
 def test_without_a_browser_it_says_that_nothing_was_measured(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -116,8 +116,9 @@ def cohort(choice: Chosen) -> Response:
     schema = hospital.schema
     visit.desk.record.viewed(visit.by, COHORT)
     strongest, groups = in_language(hospital, choice.strongest(), say), choice.groups()
+    markers = sorted((marker_label(each, say=say), each.name) for each in schema.markers)
     if not choice.marker:
-        first = next((each.source for each in strongest if hospital.marker(each.source) is not None), "")
+        first = next((each.source for each in strongest if hospital.marker(each.source) is not None), markers[0][1])
         choice = Choice(visit, choice.endpoint, choice.peers, choice.entity, first)
     found, interactions = choice.dependence(say), pairs_in_language(hospital, choice.interactions(), say)
     names, among = [endpoint_label(each, say=say) for each in schema.endpoints], choice.peers.words(say)
@@ -131,10 +132,8 @@ def cohort(choice: Chosen) -> Response:
         "entities": _entities(hospital, say),
         "entity": choice.entity,
         "marker": choice.marker,
-        "marker_name": next(marker_label(each, say=say) for each in schema.markers if each.name == choice.marker)
-        if choice.marker
-        else "",
-        "markers": sorted((marker_label(each, say=say), each.name) for each in schema.markers),
+        "marker_name": next(label for label, each in markers if each == choice.marker),
+        "markers": markers,
         "among": among,
         "patients": hospital.at_least(choice.peers),
         "strongest": strongest[:_LISTED],

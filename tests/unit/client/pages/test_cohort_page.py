@@ -55,6 +55,14 @@ def test_cut_into_bins_of_its_numbers_a_category_would_have_others_patients() ->
     assert wrong.labels != honest.labels
 
 
+def test_a_cohort_too_small_for_anything_names_the_marker_of_which_it_says_nothing(tmp_path: Path) -> None:
+    with served(tmp_path, shown=hospital(12)) as found:
+        page = found.signed_in(Role.CLINICIAN).get("/cohort").text
+    (chosen,) = re.findall(r" selected>([^<]+)</option>", page.partition('<select id="marker"')[2])
+    (named,) = re.findall(r"<h2>Contribution against value: ([^<]*)</h2>", page)
+    assert named.lower() == chosen.lower()
+
+
 def test_the_page_counts_the_studys_markers_as_the_schema_does(tmp_path: Path) -> None:
     here = hospital()
     with served(tmp_path, shown=here) as found:
