@@ -90,7 +90,7 @@ def first_view_table(*, patients: int, views: int) -> Table:
 
 
 def _seconds(browser: Browser, address: str, patient_id: str) -> tuple[float, float, list[float]]:
-    """Of a search that finds nobody, and of the first view of a patient, in a session of their own; what that weighs."""
+    """Of a search that finds nobody, and of the first view of a patient, each a session; what that weighs."""
     context = browser.new_context(viewport={"width": 1180, "height": 900})
     page = context.new_page()
 
