@@ -56,7 +56,7 @@ def first_view_table(*, patients: int, views: int) -> Table:
         chosen = np.linspace(0, len(identifiers) - 1, views + 1).astype(int).tolist()
         _seconds(browser, address, identifiers[chosen.pop()])  # the browser's own first page is not ours to measure
         found = [_seconds(browser, address, identifiers[each]) for each in chosen]
-    nobody, view = ([each[place] for each in found] for place in (0, 1))
+    nobody, view = [each[0] for each in found], [each[1] for each in found]
     heaviest = max((each[2] for each in found), key=lambda weights: weights[0])
     return Table(
         title=_TITLE,
