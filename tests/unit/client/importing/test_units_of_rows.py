@@ -477,7 +477,10 @@ def test_a_row_without_a_day_may_lie_in_the_window_so_that_nothing_stands_for_no
     np.testing.assert_array_equal(values(imported(tmp_path, rows, unit="mg/l", marker=marker)), [np.nan, 7, 0])
 
 
-SPELT = "would be of a patient but for capitals, blanks, punctuation, accents or letters that look alike, or zeros that a number may lack"
+SPELT = (
+    "would be of a patient but for capitals, blanks, punctuation, accents or letters that look alike, or zeros that "
+    "a number may lack"
+)
 MEANT = "is of nobody in the study, where a patient without a row has something"
 UNMET = "is of nobody in the study in any row, where"
 NOT_THERE = "no row is of a patient of the study: do both tables"
