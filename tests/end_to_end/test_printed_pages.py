@@ -170,4 +170,4 @@ def test_a_german_page_is_printed_in_german(browser: Browser, tmp_path: Path) ->
         assert sheet.text.endswith(f"Seite {number} von {len(sheets)}")
     text = " ".join(sheet.text for sheet in sheets)
     assert re.search(r"Hazard Ratio an dieses Krankenhaus angepasst \d,\d\d", text)
-    assert not re.search(r"\d\.\d\d\b(?!\.)", re.sub(r"\d\d\.\d\d\.20\d\d", "", text))
+    assert not re.search(r"\d\.\d\d\b(?!\.)", re.sub(r"\d{1,2}\.\d{1,2}\.20\d\d", "", text))

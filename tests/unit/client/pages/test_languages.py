@@ -24,7 +24,7 @@ from oncofed.words.language import ENGLISH, NARROW_SPACE, Language
 GERMAN = next(each for each in languages() if each.code == "de")
 PLACE = re.compile(r"%\((\w+)\)s")
 WORD = re.compile(r"[^\W\d_]+")
-DATE = re.compile(r"\b\d\d\.\d\d\.\d{4}\b")
+DATE = re.compile(r"\b\d{1,2}\.\d{1,2}\.\d{4}\b")
 ALIKE = frozenset({"Name", "Marker", "Median", "Patient", "progression", "administrator"})
 """Texts that are the same in both languages; others that are would not have been translated."""
 
