@@ -206,7 +206,7 @@ def of_twin(browser: Browser, folder: Path) -> Opened:
 
 
 def of_console(browser: Browser, folder: Path) -> Opened:
-    """Without a plan; then one that waits for a second yes, one that is approved, and one that is declined."""
+    """Without a plan; then one that waits for a second yes, and one that is approved."""
     with installed_node() as node, serving(folder, None, node=node.folder) as (_, address), ExitStack() as windows:
         visit = windows.enter_context(_window(browser, address))
         visit.sign_in(Role.APPROVER)
