@@ -15,8 +15,8 @@ from types import FrameType
 
 import pytest
 
-QUICK_SECONDS, SLOW_SECONDS = 300.0, 1800.0
-"""Of a quick one, the start of a consortium of processes on two loaded cores (it took over 120 s); of a slow one, a
+QUICK_SECONDS, SLOW_SECONDS = 600.0, 1800.0
+"""Of a quick one, the start of a consortium of processes on two loaded cores (it took over 300 s); of a slow one, a
 whole study."""
 VARIABLE = "ONCOFED_TEST_SECONDS"
 """Another limit for both, to try it with."""

@@ -147,7 +147,11 @@ def test_output_is_in_a_log_of_its_own_with_the_name_in_front(tmp_path: Path) ->
 
 
 def test_a_process_ends_when_its_supervisor_is_killed(tmp_path: Path) -> None:
-    inner = "from oncofed.supervision import end_with_parent; end_with_parent(); import time; time.sleep(600)"
+    ready = tmp_path / "ready"
+    inner = (
+        "from oncofed.supervision import end_with_parent; end_with_parent(); import pathlib, time; "
+        f"pathlib.Path({str(ready)!r}).touch(); time.sleep(600)"
+    )
     outer = (
         "import os, sys\n"
         "from pathlib import Path\n"
@@ -159,7 +163,7 @@ def test_a_process_ends_when_its_supervisor_is_killed(tmp_path: Path) -> None:
     try:
         until((tmp_path / "s.json").exists, "a status file")
         pid = json.loads((tmp_path / "s.json").read_text())["processes"][0]["pid"]
-        time.sleep(1.0)  # it must have reached end_with_parent
+        until(ready.exists, "its first line")
     finally:
         supervisor.kill()
         supervisor.wait()
