@@ -12,6 +12,7 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 import jinja2
@@ -24,6 +25,11 @@ _COMMON = "oncofed.server.report"
 
 def rendered(package: str, content: Mapping[str, object]) -> str:
     """`report.html.j2` of this package's folder templates/, filled in."""
+    return _template(package).render(content)
+
+
+@cache
+def _template(package: str) -> jinja2.Template:
     packages = dict.fromkeys((package, _COMMON))
     environment = jinja2.Environment(
         autoescape=True,
@@ -42,7 +48,7 @@ def rendered(package: str, content: Mapping[str, object]) -> str:
         signed=signed,
         whole=whole,
     )
-    return environment.get_template("report.html.j2").render(content)
+    return environment.get_template("report.html.j2")
 
 
 def write_page(page: str, path: Path) -> None:
