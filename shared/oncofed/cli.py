@@ -7,6 +7,7 @@ it runs. Exit codes: 0 done, 1 failed while running, 2 an input is at fault (not
 from __future__ import annotations
 
 import sys
+from functools import cache
 from importlib.metadata import EntryPoint, entry_points, version
 
 import click
@@ -18,24 +19,27 @@ GROUP = "oncofed.commands"
 OF_COHORTS = "oncofed.cohort_commands"
 
 
+@cache
+def _installed(group: str) -> tuple[EntryPoint, ...]:
+    """Every distribution's list is looked through for them, so once."""
+    return tuple(entry_points(group=group))
+
+
 class InstalledCommands(click.Group):
     """Finds sub-commands by entry point, beside its own, and loads one when it is named or listed."""
 
     entry_points = GROUP
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted({*super().list_commands(ctx), *(found.name for found in self._installed())})
+        return sorted({*super().list_commands(ctx), *(found.name for found in _installed(self.entry_points))})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        for found in self._installed():
+        for found in _installed(self.entry_points):
             if found.name == cmd_name:
                 command = found.load()
                 assert isinstance(command, click.Command)
                 return command
         return super().get_command(ctx, cmd_name)
-
-    def _installed(self) -> list[EntryPoint]:
-        return list(entry_points(group=self.entry_points))
 
 
 class CohortCommands(InstalledCommands):

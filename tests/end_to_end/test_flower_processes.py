@@ -231,6 +231,7 @@ def test_a_killed_supernode_and_a_killed_superlink_cost_a_run_seconds(tmp_path: 
         assert {line["attempt"] for line in lines} == {0}  # the same questions, charged once
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not Path("/proc/net/if_inet6").exists(), reason="NOT TESTED: IPv6, which this machine has not.")
 def test_a_hospital_comes_over_ipv6_and_the_coordinators_own_processes_over_ipv4(
     tmp_path_factory: pytest.TempPathFactory,
@@ -249,6 +250,7 @@ def test_a_hospital_comes_over_ipv6_and_the_coordinators_own_processes_over_ipv4
         assert httpx.post(strange, verify=context).status_code == 403
 
 
+@pytest.mark.slow
 def test_a_node_whose_clock_is_wrong_is_told_so_at_both_ends_in_one_line(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> None:

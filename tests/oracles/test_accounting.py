@@ -333,6 +333,39 @@ def test_calibrated_noise_of_local_epochs() -> None:
     assert epsilon_by_convolution([(step, 220)], DELTA) == pytest.approx(1.0, abs=1e-3)
 
 
+def by_halving(releases: Callable[[float], list[PrivacyEvent]], epsilon: float) -> float:
+    """What a plan's number has been since the first plan: its hash hangs on every digit."""
+    high = 2.0**20
+    while epsilon_of(releases(high / 2), delta=DELTA) <= epsilon:
+        high /= 2
+    low = high / 2
+    while high / low > 1 + 1e-4:
+        middle = math.sqrt(low * high)
+        low, high = (low, middle) if epsilon_of(releases(middle), delta=DELTA) <= epsilon else (middle, high)
+    return high
+
+
+@pytest.mark.parametrize("epsilon", [0.01, 0.9999, 3.0, 25.0])
+@pytest.mark.parametrize("of", ["one", "rounds", "sampled"])
+def test_the_search_gives_the_number_of_halving_with_fewer_looks(of: str, epsilon: float) -> None:
+    kinds: dict[str, Callable[[float], list[PrivacyEvent]]] = {
+        "one": lambda sigma: [GaussianRelease(sigma)],
+        "rounds": lambda sigma: (
+            [SharedIntegerRelease(sigma, 100, 12, 1.0, 4, 1, 1)] * 40 + [GaussianRelease(3 * sigma)]
+        ),
+        "sampled": lambda sigma: [SampledIntegerRelease(sigma, 100, 12, 1.0, 0.1, 2)],
+    }
+    looks = 0
+
+    def counted(sigma: float) -> list[PrivacyEvent]:
+        nonlocal looks
+        looks += 1
+        return kinds[of](sigma)
+
+    assert smallest_noise_multiplier(counted, epsilon=epsilon, delta=DELTA) == by_halving(kinds[of], epsilon)
+    assert looks <= (20 if of == "sampled" else 11), "a jump to infinity can only be halved"
+
+
 @pytest.mark.parametrize("epsilon", [0.0, -1.0, math.inf, math.nan])
 def test_noise_for_no_epsilon_is_refused(epsilon: float) -> None:
     with pytest.raises(ValueError, match="epsilon"):

@@ -114,7 +114,7 @@ def covered(intervals: list[tuple[Benefit, FloatArray]], *, narrowed: float = 1.
     return np.asarray(np.mean(inside, axis=0))
 
 
-@pytest.mark.parametrize("competes", [False, True])
+@pytest.mark.parametrize("competes", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_of_100_intervals_95_cover_the_benefit_what_it_is_above_treating_all_and_above_another_score(
     competes: bool,
 ) -> None:

@@ -92,13 +92,8 @@ def test_with_shapes_risks_are_right_in_each_tumour_and_window() -> None:
     assert found["ratio"].between(*RIGHT).all(), found[["group", "begin", "expected", "ratio"]]
 
 
-@pytest.mark.parametrize(
-    "privacy",
-    [
-        pytest.param(privacy, id=way, marks=() if way == "stopped, noise shared" else pytest.mark.slow)
-        for way, privacy in WAYS.items()
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("privacy", WAYS.values(), ids=WAYS)
 def test_with_shapes_risks_are_nearly_right(privacy: PrivacyRequest) -> None:
     """Noise has no seed, so a cell says little. In 15 trainings: 0.07 to 0.12 with shapes, 0.39 to 0.43 without."""
     found = off(2, privacy)

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
@@ -152,8 +153,12 @@ def read_schema(path: Path | str) -> StudySchema:
     return _schema_in(path.name, read_toml(path))
 
 
+@lru_cache(maxsize=16)
 def parse_schema(text: str, *, where: str) -> StudySchema:
-    """The schema in a TOML text, such as a study plan carries. Raises InvalidInput with all faults, under `where`."""
+    """The schema in a TOML text, such as a study plan carries. Raises InvalidInput with all faults, under `where`.
+
+    Kept, since a guard meets the one of a plan at every request.
+    """
     return _schema_in(where, parse_toml(text, where=where))
 
 
