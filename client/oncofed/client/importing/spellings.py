@@ -164,7 +164,7 @@ class Spellings:
 
 
 def meant_by(
-    texts: Collection[str], words: Spellings, near: Near | None, *, one: Mapping[str, str] | None = None
+    texts: Iterable[str], words: Spellings, near: Near | None, *, one: Mapping[str, str] | None = None
 ) -> tuple[dict[str, str], frozenset[str]]:
     """Of these texts, those that are one of the words though nearly written so, with that word; and those in doubt.
 
@@ -173,6 +173,7 @@ def meant_by(
     """
     if near is Near.DIFFER:
         return {}, frozenset()
+    texts = [*texts]
     found = {text: of for text in texts if text not in words and (of := words.near(text))}
     if near is None or not found:
         return {}, frozenset(found)

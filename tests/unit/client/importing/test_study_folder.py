@@ -540,10 +540,10 @@ def test_a_primary_sample_of_which_nothing_is_known_takes_no_place(
 
 def test_a_word_for_not_known_is_none_of_the_values_of_a_gene(folder: Path) -> None:
     """Else who has no variant, and is told so as 0, would be unknown wherever 0 stands for that elsewhere."""
-    change(folder / "mapping.toml", ('missing = ["NA"', 'missing = ["0", "NA"'))
+    change(folder / "mapping.toml", ('whole = ["WES"]', 'whole = ["WES"]\nmissing = ["0", "NA"]'))
     with pytest.raises(InvalidInput, match=r'"mutations", missing: has a word that is a value here'):
         imported(folder)
-    change(folder / "mapping.toml", ('whole = ["WES"]', 'whole = ["WES"]\nmissing = ["NA"]'))
+    change(folder / "mapping.toml", ('missing = ["0", "NA"]', 'missing = ["NA"]'))
     np.testing.assert_array_equal(imported(folder).table.to_pandas()["TP53_mut"], FOLDER.truth["TP53_mut"])
 
 
