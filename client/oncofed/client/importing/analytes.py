@@ -111,10 +111,12 @@ BY_LOINC: Mapping[str, Analyte] = {code: analyte for analyte in ANALYTES for cod
 def factor_between(written: str, wanted: str, analyte: Analyte | None) -> Fraction | None:
     """By what a number in the unit `written` is multiplied to be in the unit `wanted`; None where that is not known.
 
-    analyte  None: only units of one dimension, and one and the same text, whatever it means.
+    analyte  None: only units of one dimension, and one and the same text, whatever it means; but whether it is gram or
+             giga per litre, capitals alone would say, and nobody knows.
     """
     if spelt(written) == spelt(wanted):
-        return Fraction(1)
+        unsaid = analyte is None and spelt(written) == "g/l" and written.strip()[:1] != wanted.strip()[:1]
+        return None if unsaid else Fraction(1)
     counted = analyte is not None and analyte.counted
     start, end = unit_of(written, counted=counted), unit_of(wanted, counted=counted)
     if start is None or end is None:

@@ -19,6 +19,7 @@ class Asked:
     codes       None where rows of other codes count as well.
     words       by column, the source's words that markers translate. named: the codes of all markers.
     uncoded        whether rows without a code count, too.
+    missing        by column, the words for "not known" of its markers, where these have their own.
     may_be_absent  columns of which the mapping says that nothing may tell them.
     """
 
@@ -28,6 +29,7 @@ class Asked:
     named: tuple[str, ...] = ()
     may_be_absent: frozenset[str] = frozenset()
     uncoded: bool = False
+    missing: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 def asked_of(mapping: CohortMapping, source: Source) -> Asked:
@@ -60,4 +62,9 @@ def asked_of(mapping: CohortMapping, source: Source) -> Asked:
         if plan.column is not None and (plan.mapped.may_be_of_nobody or plan.column in plan.mapped.may_be_absent)
     )
     uncoded = any(plan.fills_without_code(source) for plan in plans)
-    return Asked(tuple(dict.fromkeys([*columns, *limits])), codes, words, named_codes, may_be, uncoded)
+    missing = {
+        plan.column: plan.mapped.missing
+        for plan in plans
+        if plan.column is not None and plan.mapped.missing is not None
+    }
+    return Asked(tuple(dict.fromkeys([*columns, *limits])), codes, words, named_codes, may_be, uncoded, missing)

@@ -35,7 +35,7 @@ from oncofed.client.importing.mapping import Source
 from oncofed.client.importing.mapping_choices import Near, Part, Without
 from oncofed.client.importing.primary_samples import Samples, is_primary, prefer_primary
 from oncofed.client.importing.readings import Column, identifiers
-from oncofed.client.importing.spellings import Spellings
+from oncofed.client.importing.spellings import classes
 from oncofed.client.importing.study_names import SAMPLE, genes_meant, samples_meant
 from oncofed.client.importing.variant_rows import (
     BARCODE,
@@ -67,11 +67,13 @@ def read_part(
     missing: tuple[str, ...],
     tell: Tell,
     may_be_absent: Collection[str] = (),
+    missing_of: Mapping[str, tuple[str, ...]] | None = None,
 ) -> tuple[pd.DataFrame, str, str]:
     """The table of one part, its column of identifiers, and what faults call it. Raises InvalidInput.
 
     wanted         columns of a clinical file; genes (or other rows) of a molecular one, which become columns here.
     may_be_absent  genes of which the mapping says that no variant may name them.
+    missing_of     of columns whose markers have words of their own for "not known", instead of `missing`: those.
     """
     study = folder / source.lies_at
     if not study.is_dir():
@@ -81,7 +83,7 @@ def read_part(
         name = _CLINICAL[source.part]
         wanted = list(dict.fromkeys([*wanted, patient]))
         if source.part is Part.SAMPLES:
-            return _samples(study / name, source, wanted, patient, missing, tell), patient, name
+            return _samples(study / name, source, wanted, patient, missing, missing_of or {}, tell), patient, name
         frame = read_table(study / name, columns=wanted, form=FORM)
         return frame, patient, name
     genes = [each for each in wanted if each != patient]
@@ -95,7 +97,8 @@ def read_part(
         frame, found = _mutations(study, source, genes, samples, patient, folder, may_be_absent, tell)
     primary = np.array([samples[each].primary for each in found], dtype=np.bool_)
     columns = [gene for gene in genes if gene in frame.columns]
-    return _preferred(frame, source, patient, primary, columns, missing, name, tell), patient, name
+    missing_in = {column: (missing_of or {}).get(column, missing) for column in columns}
+    return _preferred(frame, source, patient, primary, missing_in, name, tell), patient, name
 
 
 def _preferred(
@@ -103,25 +106,33 @@ def _preferred(
     source: Source,
     patient: str,
     primary: NDArray[np.bool_],
-    columns: list[str],
-    missing: tuple[str, ...],
+    missing_in: Mapping[str, tuple[str, ...]],
     name: str,
     tell: Tell,
 ) -> pd.DataFrame:
+    """missing_in: of each column that is asked, the words for "not known"."""
     if source.samples is Samples.ALL:
         return frame
     who = identifiers(Column(frame[patient]))
     if source.near_identifiers is Near.ALIKE:
-        spellings = Spellings(who.dropna(), names=True)
-        who = who.map({each: min(spellings.near(each) | {each}) for each in who.dropna()})
-    preferred = prefer_primary(frame, who, primary, columns, ["", *missing])
+        first = classes(who.dropna().unique().tolist()).first
+        who = who.map(lambda each: first.get(each, each))
+    mark = source.decimal.letter
+    filled = {column: ~Column(frame[column], mark).empty(words) for column, words in missing_in.items()}
+    preferred = prefer_primary(frame, who, primary, filled)
     if preferred.patients:
         tell(f"{name}: of {preferred.patients} patients with several samples only those of the primary tumour count")
     return preferred.frame
 
 
 def _samples(
-    path: Path, source: Source, wanted: list[str], patient: str, missing: tuple[str, ...], tell: Tell
+    path: Path,
+    source: Source,
+    wanted: list[str],
+    patient: str,
+    missing: tuple[str, ...],
+    missing_of: Mapping[str, tuple[str, ...]],
+    tell: Tell,
 ) -> pd.DataFrame:
     """The clinical table of samples, as it is wanted."""
     columns = list(dict.fromkeys([*wanted, SAMPLE, _KIND]))
@@ -129,12 +140,12 @@ def _samples(
     if SAMPLE not in frame.columns:
         return frame
     others = (patient, SAMPLE, source.date, *source.keep)
-    own = [column for column in wanted if column in frame.columns and column not in others]
+    own = {each: missing_of.get(each, missing) for each in wanted if each in frame.columns and each not in others}
     primary = _primary(frame, missing)
     for column, listed in source.keep.items():  # a sample that is not kept takes nobody's place
         if column in frame.columns:
             primary &= Column(frame[column]).among(listed)
-    return _preferred(frame, source, patient, primary, own, missing, path.name, tell)
+    return _preferred(frame, source, patient, primary, own, path.name, tell)
 
 
 def _primary(frame: pd.DataFrame, missing: tuple[str, ...]) -> NDArray[np.bool_]:

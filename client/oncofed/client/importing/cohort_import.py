@@ -74,8 +74,8 @@ class _Import:
 
     def imported(self) -> ImportedCohort:
         tables = self._tables()
-        self.patient_ids = self._patient_ids(tables[self.head.patients])
-        self.whose = Whose(self.patient_ids)
+        self.whose = self._patients(tables[self.head.patients])
+        self.patient_ids = self.whose.identifiers
         listed = len(self.patient_ids)
         self.at_fault = np.zeros(listed, dtype=np.bool_)
         self.rows = {name: self._rows(table) for name, table in tables.items()}
@@ -149,7 +149,7 @@ class _Import:
             raise InvalidInput(tuple(dict.fromkeys(self.faults)))
         return tables
 
-    def _patient_ids(self, table: SourceTable) -> tuple[str, ...]:
+    def _patients(self, table: SourceTable) -> Whose:
         ids = table.identifiers
         named = table.columns[table.patient].cells[ids.notna()]
         self.faults += identifiers_in(named, where=_identifiers_of(table)).faults
@@ -160,7 +160,7 @@ class _Import:
             sorted(ids.dropna().unique()), table.source.near_identifiers, _identifiers_of(table)
         )
         self.faults += near
-        if not found:
+        if not found.identifiers:
             remedy = "Check its keep, and that the export is whole."
             if table.notes:
                 remedy += f" Of what was read: {'; '.join(table.notes)}."

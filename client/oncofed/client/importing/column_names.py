@@ -100,20 +100,23 @@ def suggested(column: str) -> Suggestion:
     for many in range(min(_LONGEST, len(words)), 0, -1):
         for spelling in {tuple(words[:many]), tuple(" ".join(words[:many]).replace(" ", "-").split())}:
             if (analyte := _ANALYTES.get(spelling)) is not None and not words[many:]:
-                return Suggestion(analyte=analyte, unit=unit if _is_unit(unit, analyte) else None)
+                return Suggestion(analyte=analyte, unit=_unit(unit, analyte))
     return Suggestion()
 
 
 def _without_unit(column: str) -> tuple[str, str | None]:
-    """The name in small letters and single blanks, and what stands in brackets or behind it as in `_mg_per_l`."""
-    text = column.casefold().strip()
-    unit = None
+    """The name in small letters and single blanks, and as it is written what stands in brackets or behind it as in
+    `_mg_per_l`.
+    """
+    text, unit = column.strip(), None
     if (found := re.fullmatch(r"(.+?)\s*[\[(]([^\])]+)[\])]", text)) is not None:
         text, unit = found.group(1), found.group(2)
-    elif (found := re.fullmatch(r"(.+?)[_ .]([a-z0-9]+)_per_([a-z0-9]+)", text)) is not None:
+    elif (found := re.fullmatch(r"(.+?)[_ .]([a-z0-9]+)_per_([a-z0-9]+)", text, re.IGNORECASE)) is not None:
         text, unit = found.group(1), f"{found.group(2)}/{found.group(3)}"
-    return " ".join(re.sub(r"[_.:/]+", " ", text).split()), unit
+    return " ".join(re.sub(r"[_.:/]+", " ", text.casefold()).split()), unit
 
 
-def _is_unit(unit: str | None, analyte: Analyte) -> bool:
-    return unit is not None and unit_of(unit, counted=analyte.counted) is not None
+def _unit(written: str | None, analyte: Analyte) -> str | None:
+    """In small letters, if it is known as it is written."""
+    known = written is not None and unit_of(written, counted=analyte.counted) is not None
+    return written.casefold() if written is not None and known else None

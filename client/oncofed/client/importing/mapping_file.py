@@ -15,8 +15,8 @@ from oncofed.client.importing.fhir.source import faults_of_fhir
 from oncofed.client.importing.mapping import MappedMarker, MappedOutcome, MappingFile, MappingHead, Source, TimeZero
 from oncofed.client.importing.mapping_choices import Part, Take, Transform
 from oncofed.client.importing.mapping_plans import MarkerPlan, faults_with_schema, plans_of
-from oncofed.client.importing.mapping_rules import meant_twice
-from oncofed.client.importing.places import as_meant, place_of_source
+from oncofed.client.importing.mapping_rules import meant_twice, missing_values, one_nearness
+from oncofed.client.importing.places import as_meant, made_values, place_of_source
 from oncofed.cohort.schema import Endpoint, StudySchema
 from oncofed.cohort.schema_file import read_schema
 from oncofed.cohort.text_form import Encoding
@@ -124,6 +124,7 @@ def _between(where: str, right: Sequence[object], all_: bool) -> list[Fault]:
             if times > 1:
                 remedy = "Keep one; look inside names = [...] as well."
                 faults.append(Fault(f'{where}: [[{what}]] "{name}"', f"stands here {times} times", remedy))
+    faults += one_nearness(where, [each.near_identifiers for each in sources])
     for source in written:
         faults += faults_of_fhir(f'{where}: [[source]] "{source.name}"', source)
     for source in sources:
@@ -199,6 +200,12 @@ def _of_names(where: str, right: Sequence[object], sources: Sequence[Source]) ->
                 gone = head.missing if source.missing is None else source.missing
                 gone = gone if each.missing is None else each.missing
                 yield from meant_twice(f"{where}: {place}", words=tuple(each.words), missing=gone)
+                every = (
+                    () if each.not_measured else (*(head.missing if source.missing is None else source.missing), *gone)
+                )
+                yield from missing_values(
+                    f'{where}: [[source]] "{source.name}"', made_values(source, each.codes), every
+                )
 
 
 def _of_marker_source(where: str, marker: MappedMarker, source: Source, *, dated: bool) -> Iterator[Fault]:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
 from itertools import combinations
 from typing import Any
 
 from oncofed.client.importing.analytes import BY_NAME
+from oncofed.client.importing.mapping_choices import Near
 from oncofed.client.importing.same_words import as_compared, digits
 from oncofed.cohort.instants import region
 from oncofed.errors import Fault
@@ -77,6 +78,20 @@ def meant_twice(where: str, **lists: tuple[str, ...]) -> Iterator[Fault]:
 
 def _meanings(words: tuple[str, ...]) -> set[str]:
     return {digits(as_compared(word)) for word in words}
+
+
+def missing_values(where: str, values: tuple[str, ...], missing: tuple[str, ...]) -> Iterator[Fault]:
+    """Where a word for "not known" is a value that no cell has, and that is made of what a source tells."""
+    if _meanings(values) & _meanings(missing):
+        what = f"has a word that is a value here ({' and '.join(values)}: whether there is one)"
+        yield Fault(f"{where}, missing", what, "Give this source words of its own, without it, such as missing = [].")
+
+
+def one_nearness(where: str, said: Sequence[Near | None]) -> Iterator[Fault]:
+    """Where two identifiers would be one patient in a source, and two in another, nobody knows whose a row is."""
+    if {Near.ALIKE, Near.DIFFER} <= {*said}:
+        remedy = "Say one of the two in all sources that say it, and write the identifiers of the others alike."
+        yield Fault(f"{where}: near_identifiers", "is alike in one source and differ in another", remedy)
 
 
 def among_analytes(name: str | None, known: Known) -> str | None:

@@ -259,7 +259,7 @@ class _Marker:
             own = ""  # a bare number needs no unit
         factors = np.where(unknown, np.nan if own is None else self._factor(own) or np.nan, factors)
         wrong = filled & np.isnan(factors)
-        remedy = "Correct the unit, or name the analyte whose units can be converted."
+        remedy = "Correct the unit, say which known one it is (unit_words), or name the analyte that can be converted."
         self._note(wrong & ~unknown, f'has a unit that cannot be converted to "{self.plan.target}"', remedy)
         self._note(wrong & unknown, "has no unit", "Name the unit of such rows under unit, or correct the source.")
         spellings: dict[float, set[str]] = {}

@@ -5,10 +5,9 @@ What several steps of an import need: a place to note faults in one form, and a 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
-from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -20,7 +19,7 @@ from oncofed.client.importing.readings import Column, Days, FloatArray, Mask, Pl
 from oncofed.client.importing.rows_of_patients import pick
 from oncofed.client.importing.same_words import AS_STORED, TRUTHS
 from oncofed.client.importing.source_tables import SourceTable
-from oncofed.client.importing.spellings import BUT_FOR_ZEROS, Spellings, meant_by, remedy_of
+from oncofed.client.importing.spellings import BUT_FOR_ZEROS, Spellings, classes, meant_by, remedy_of
 from oncofed.errors import Fault
 
 DISAGREE = "says different things of one patient in several rows"
@@ -133,17 +132,22 @@ class PatientRows:
 
 @dataclass(frozen=True, eq=False)
 class Whose:
-    """The patients of the study, by their identifiers."""
+    """The patients of the study, by their identifiers.
+
+    one  other spellings in their own source, where the mapping says that these are alike.
+    """
 
     identifiers: tuple[str, ...]
+    one: Mapping[str, str] = field(default_factory=dict)
 
     @cached_property
     def _places(self) -> dict[str, int]:
-        return {patient: place for place, patient in enumerate(self.identifiers)}
+        places = {patient: place for place, patient in enumerate(self.identifiers)}
+        return places | {other: places[patient] for other, patient in self.one.items()}
 
     @cached_property
     def _spellings(self) -> Spellings:
-        return Spellings(self.identifiers, names=True)
+        return Spellings(self._places, names=True)
 
     def __contains__(self, identifier: object) -> bool:
         return identifier in self._places
@@ -156,26 +160,26 @@ class Whose:
         """
         codes, found = pd.factorize(identifiers)
         strangers = [each for each in found if each not in self._places]
-        alike, doubted = meant_by(strangers, self._spellings, near) if strangers else ({}, ())
+        alike, doubted = meant_by(strangers, self._spellings, near, one=self.one) if strangers else ({}, ())
         places = np.array([*(self._places.get(alike.get(each, each), -1) for each in found), -1], dtype=np.int64)
         return places[codes], np.array([*(each in doubted for each in found), False], dtype=np.bool_)[codes]
 
 
-def distinct_patients(identifiers: Sequence[str], near: Near | None, where: str) -> tuple[tuple[str, ...], list[Fault]]:
+def distinct_patients(identifiers: Sequence[str], near: Near | None, where: str) -> tuple[Whose, list[Fault]]:
     """Those of the source of the patients, each patient once; and the fault where nobody says whether two are one, or
     where one is near to two that are not near to each other.
 
     near  what the mapping says of those that are nearly one. where: of the column, as faults tell it.
     """
-    spellings, kept, doubted = Spellings(identifiers, names=True), dict[str, None](), 0
-    for each in identifiers:
-        others = () if near is Near.DIFFER else spellings.near(each)
-        several = any(one not in spellings.near(other) for one, other in combinations(others, 2))
-        doubted += bool(others) if near is None else several
-        if near is None or not any(other in kept for other in others):
-            kept[each] = None
+    if near is Near.DIFFER:
+        return Whose(tuple(identifiers)), []
+    first, doubted = classes(identifiers)
+    if near is None:
+        doubted = frozenset(first)
     what = f"would be another patient's {BUT_FOR_ZEROS}"
-    return tuple(kept), [Fault(where, what, remedy_of("near_identifiers"), doubted)] if doubted else []
+    faults = [Fault(where, what, remedy_of("near_identifiers"), len(doubted))] if doubted else []
+    one = {each: patient for each, patient in first.items() if patient != each and not doubted}
+    return Whose(tuple(each for each in identifiers if each not in one), one), faults
 
 
 def judge_strangers(rows: PatientRows, near: Mask, telling: Mask, *, unmet: bool) -> None:

@@ -6,7 +6,7 @@ said once, and each key belongs to the kind of source that it stands at.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 from oncofed.client.importing.fhir.source import with_columns
@@ -33,6 +33,19 @@ def as_meant(source: Source) -> Source:
         value=source.value or public.value,
         unit=source.unit or public.unit,
     )
+
+
+def made_values(source: Source, codes: Sequence[str]) -> tuple[str, ...]:
+    """What stands for "there is one" and "there is none", where the source's table has no such cells.
+
+    codes  that are asked of it; else its columns are.
+    """
+    if source.part in (Part.MUTATIONS, Part.FHIR_VARIANTS):
+        return ("0", "1")
+    unvalued = source.part in (Part.FHIR_PROCEDURES, Part.FHIR_MEDICATIONS) or (
+        source.part is Part.OMOP and source.table is not None and not OMOP[source.table].valued
+    )
+    return ("1",) if unvalued and codes else ()
 
 
 def place_of_source(where: str, source: Source) -> Iterator[Fault]:

@@ -7,7 +7,7 @@ for each gene (or column), so that a panel that lacks a gene in the primary tumo
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -43,23 +43,22 @@ class Preferred:
 
 
 def prefer_primary(
-    frame: pd.DataFrame, patients: pd.Series, primary: NDArray[np.bool_], columns: Sequence[str], empty: Sequence[str]
+    frame: pd.DataFrame, patients: pd.Series, primary: NDArray[np.bool_], filled: Mapping[str, NDArray[np.bool_]]
 ) -> Preferred:
     """Of each patient and column, the cells of other samples emptied where a primary one is filled.
 
     frame     (samples, any). patients: (samples,). primary: (samples,).
-    empty     texts that stand for an empty cell.
+    filled    (samples,) of each column that is asked, whether a cell tells something.
     """
     places, _ = pd.factorize(patients)
     emptied = np.zeros(len(frame), dtype=np.bool_)
     found = {}
-    for column in columns:
+    for column, told in filled.items():
         cells = frame[column]
-        filled = cells.notna().to_numpy() & ~cells.isin(list(empty)).to_numpy()
         has_primary = np.zeros(int(places.max(initial=-1)) + 2, dtype=np.bool_)
-        has_primary[places[primary & filled]] = True
+        has_primary[places[primary & told]] = True
         has_primary[-1] = False  # of rows without a patient
-        gone = filled & ~primary & has_primary[places]
+        gone = told & ~primary & has_primary[places]
         emptied |= gone
         found[column] = cells.astype(object).mask(gone) if cells.dtype.name == "category" else cells.mask(gone)
     return Preferred(frame.assign(**found), int(patients[emptied].nunique()))

@@ -281,8 +281,12 @@ def numbers(
         limit = told(text[found.end() :])
         return limit / 2 if limits is Limits.HALF and found.group(1) in ("<", "<=", "≤") else limit
 
+    def written(text: str) -> float:
+        return np.nan if as_compared(text) in known or column.digits(text) in known else read(text)
+
     values, at_limit = column.each(exact, np.nan), column.each(beyond, np.nan)
-    gone = column.empty(missing) | np.isin(values, _as_numbers(missing))  # 99 is 99,0 and 99.00
+    unknown = np.isin(column.each(written, np.nan), _as_numbers(missing))  # 99 is 99,0 and 99.00; no word becomes one
+    gone = column.empty(missing) | unknown
     limited = ~np.isnan(at_limit) & ~gone
     malformed = np.isnan(values) & ~limited & ~gone
     if limits in (Limits.AT_LIMIT, Limits.HALF):

@@ -184,8 +184,16 @@ def _frame(
         return frame, source.patient or "", called(source), Hierarchy()
     path = folder / source.lies_at
     if source.part is not Part.TABLE:
-        may_be = asked.may_be_absent
-        return (*read_part(source, folder, wanted, missing=missing, tell=tell, may_be_absent=may_be), Hierarchy())
+        found = read_part(
+            source,
+            folder,
+            wanted,
+            missing=missing,
+            tell=tell,
+            may_be_absent=asked.may_be_absent,
+            missing_of=asked.missing,
+        )
+        return (*found, Hierarchy())
     if path.suffix.lower() == SPREADSHEET:
         frame = read_sheet(path, source, columns=wanted, tell=tell)
     else:

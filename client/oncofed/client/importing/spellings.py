@@ -11,7 +11,8 @@ Identifiers   are no numbers: letters and digits alone count, without the zeros 
          behind a fraction, as programs write them: 1.0 and 1.000 are near 1, and 12.50 is near 12.5.
 
 Law: near is symmetric, and nothing is near to itself. Of two that are, one has marks where the other has, or fewer: OPS
-5-323.4 and 5-3234, but patient 1-11 is not 11-1.
+5-323.4 and 5-3234, but patient 1-11 is not 11-1. So identifiers are one only where each of them is near to each: 111
+beside these two is in doubt, whichever of them are patients.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from itertools import accumulate
 from typing import NamedTuple
 
@@ -120,7 +121,7 @@ class Spellings:
 
     def __init__(self, texts: Iterable[str], *, names: bool = False) -> None:
         """names: whether they are identifiers."""
-        self._names = names
+        self.are_names = names
         self._forms = {text: self._forms_of(text) for text in texts}
         self._parted: dict[str, set[str]] = {}
         self._whole: dict[str, dict[str, _Form]] = {}
@@ -130,10 +131,13 @@ class Spellings:
                 self._whole.setdefault(form.whole, {})[text] = form
 
     def _forms_of(self, text: str) -> tuple[_Form, ...]:
-        return _forms_of_name(text) if self._names else (_form_of_word(text),)
+        return _forms_of_name(text) if self.are_names else (_form_of_word(text),)
 
     def __contains__(self, text: str) -> bool:
         return text in self._forms
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._forms)
 
     def near(self, text: str) -> set[str]:
         found: set[str] = set()
@@ -159,16 +163,41 @@ class Spellings:
         return {text for text, (own,) in self._forms.items() if own.parted.startswith(parted) or goes_on(own)}
 
 
-def meant_by(texts: Iterable[str], words: Spellings, near: Near | None) -> tuple[dict[str, str], frozenset[str]]:
+def meant_by(
+    texts: Iterable[str], words: Spellings, near: Near | None, *, one: Mapping[str, str] | None = None
+) -> tuple[dict[str, str], frozenset[str]]:
     """Of these texts, those that are one of the words though nearly written so, with that word; and those in doubt.
 
     near  what the mapping says of them. What is near to several words is in doubt, unless it says that all are others.
+    one   words that are another one of them.
     """
     if near is Near.DIFFER:
         return {}, frozenset()
+    texts = [*texts]
     found = {text: of for text in texts if text not in words and (of := words.near(text))}
-    clear = {text: next(iter(of)) for text, of in found.items() if near is Near.ALIKE and len(of) == 1}
-    return clear, frozenset(found.keys() - clear.keys())
+    if near is None or not found:
+        return {}, frozenset(found)
+    meant = {text: {(one or {}).get(word, word) for word in of} for text, of in found.items()}
+    doubted = {text for text, of in meant.items() if len(of) > 1}
+    if words.are_names:
+        doubted |= classes([*words, *texts]).doubted & found.keys()
+    return {text: next(iter(of)) for text, of in meant.items() if text not in doubted}, frozenset(doubted)
+
+
+class Classes(NamedTuple):
+    """first: of each identifier that is near to others, the first of all of these. doubted: that are near to some who
+    are not near to each other.
+    """
+
+    first: Mapping[str, str]
+    doubted: frozenset[str]
+
+
+def classes(identifiers: Collection[str]) -> Classes:
+    spellings = Spellings(identifiers, names=True)
+    own = {each: others | {each} for each in identifiers if (others := spellings.near(each))}
+    doubted = frozenset(each for each, of in own.items() if any(own[other] != of for other in of))
+    return Classes({each: min(of) for each, of in own.items()}, doubted)
 
 
 def remedy_of_absent(words: Iterable[str]) -> str:

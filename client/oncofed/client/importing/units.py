@@ -2,7 +2,9 @@
 
 Laboratories write one unit in many ways: `mg/dL`, `MG/DL`, `µg/ml`, `10^9/l`, `Gpt/l`, `/nl`, `Tsd/µl`, `mval/l`.
 Capitals are not compared, since exports write all of them: the unit of mass and the prefix giga differ by what is
-measured, so `g/l` of a count is giga per litre. Promise: factors are exact (fractions), and a unit that is not known is
+measured, so `g/l` of a count is giga per litre. But where a capital would be another prefix that is in use, such as
+`MU/l` beside `mU/l`, nobody knows whether it is one or an export's: the two are two units, of which the capital one is
+not known. Promise: factors are exact (fractions), and a unit that is not known is
 None and never a guess. What goes from one dimension to another (mg/dl to µmol/l) is a matter of the substance:
 `analytes`.
 """
@@ -128,13 +130,15 @@ _WRITTEN = (
     (re.compile(r"^sek\."), "sek"),
 )
 """Other ways to write a part of a unit."""
+_CAPITAL = re.compile(r"(?<![^\W\d_])([MP])(?=(?i:I?U|IE|E|Bq|Ci|e?V|W|J|Hz|Pa|cal)(?![^\W\d_]))")
+"""Mega or milli, peta or pico, of what is told in both; a megagram is an export's capitals."""
 _CUBIC_MILLIMETRE = re.compile(r"(mm\^?3|cmm|cumm)$")
 
 
 def spelt(text: str) -> str:
-    """One spelling of a unit, for comparing: without blanks, brackets and capitals; micro is u."""
-    kept = text.casefold().translate(_SUPERSCRIPTS).replace("μ", "u").replace("·", "*").replace("×", "x")
-    kept = re.sub(r"[\s\[\]{}()_]", "", kept)
+    """One spelling of a unit, for comparing: without blanks, brackets and capitals, but of `_CAPITAL`; micro is u."""
+    kept = re.sub(r"[\s\[\]{}()_]", "", text.translate(_SUPERSCRIPTS))
+    kept = _CAPITAL.sub(r"capital \1", kept).casefold().replace("μ", "u").replace("·", "*").replace("×", "x")
     for written, meant in _WRITTEN:
         kept = written.sub(meant, kept)
     return _CUBIC_MILLIMETRE.sub("ul", kept)

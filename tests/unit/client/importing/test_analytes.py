@@ -315,3 +315,32 @@ def test_what_only_resembles_a_unit_is_none(unit: str) -> None:
 )
 def test_ucum_codes_are_known(unit: str) -> None:
     assert unit_of(unit) is not None or unit_of(unit, counted=True) is not None
+
+
+@pytest.mark.parametrize(
+    ("written", "wanted", "factor"),
+    [
+        *[(unit, "mU/l", None) for unit in ("MU/l", "MU/L", "M[IU]/L", "MIE/l", "ME/l", "PU/l")],
+        *[(unit, "mU/l", 1) for unit in ("mU/l", "mu/l", "m[IU]/L", "mIE/l", "µU/ml", "UIU/ML")],
+        ("MU/l", "MU/l", 1),
+        ("MU/l", "U/l", None),
+        *[(f"M{unit}", f"m{unit}", None) for unit in ("Bq", "V", "eV", "W", "Pa", "J", "Hz")],
+        *[(unit, "mg/dl", 1) for unit in ("MG/DL", "Mg/dl")],  # a megagram is none
+        *[(unit, "pg/ml", 1) for unit in ("PG/ML", "Pg/mL")],
+        *[(unit, "mval/l", 1) for unit in ("MVAL/L", "MEQ/L")],
+        ("MM/H", "mm/h", 1),
+        ("G/l", "g/l", None),  # of what is counted, giga
+        ("g/L", "g/l", 1),
+        ("G/dl", "g/dl", 1),
+    ],
+)
+def test_capitals_are_compared_where_they_would_be_another_prefix(
+    written: str, wanted: str, factor: int | None
+) -> None:
+    """Mega for milli is a thousand million times too much: nobody guesses it."""
+    assert factor_between(written, wanted, None) == factor
+
+
+def test_an_analyte_says_whether_g_is_gram_or_giga() -> None:
+    assert factor_between("G/L", "g/l", BY_NAME["albumin"]) == 1
+    assert factor_between("g/l", "10^9/l", BY_NAME["platelets"]) == 1

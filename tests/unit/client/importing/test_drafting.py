@@ -38,6 +38,10 @@ SECRET2,SECRET-B,72,SECRETm,2,3.9,<0.5,SECRET skin,731,0
         ("albumin_g_per_l", "albumin", "g/l"),
         ("Albumin (g/dl)", "albumin", "g/dl"),
         ("CRP [mg/l]", "crp", "mg/l"),
+        ("CRP [MG/L]", "crp", "mg/l"),
+        ("TSH [mU/l]", "tsh", "mu/l"),
+        ("TSH [MU/l]", "tsh", None),  # mega or milli
+        ("TSH_MU_per_l", "tsh", None),
         ("Kreatinin", "creatinine", None),
         ("CA 19-9", "ca_19_9", None),
         ("Leukozyten (Gpt/l)", "leucocytes", "gpt/l"),

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from tests.small_tables import SCHEMA
 
 from oncofed.client.importing import cbioportal
 from oncofed.client.importing.cbioportal import read_part
@@ -479,7 +480,7 @@ def test_the_primary_tumour_comes_first_under_a_patient_that_is_nearly_the_same(
     for near, told in ((Near.ALIKE, ["0"]), (Near.DIFFER, ["1", "0"])):
         source = Source(name="m", near_identifiers=near)
         primary = np.array([False, True])
-        found = cbioportal._preferred(frame, source, "PATIENT_ID", primary, ["TP53"], (), "m", lambda _: None)
+        found = cbioportal._preferred(frame, source, "PATIENT_ID", primary, {"TP53": ()}, "m", lambda _: None)
         assert found["TP53"].dropna().tolist() == told
 
 
@@ -512,6 +513,41 @@ def test_of_samples_in_a_clinical_table_the_primary_comes_first(folder: Path) ->
 
 
 @pytest.mark.parametrize(
+    ("cell", "head", "marker", "counts"),
+    [
+        ("1", '"NA"', "", 1),
+        ("unclear", '"NA", "unclear"', "", 2),
+        ("unclear", '"NA"', '\nmissing = ["unclear"]', 2),
+        ("-9.0", '"NA", "-9"', "", 2),
+        (" NA", '"NA"', "", 2),
+    ],
+)
+def test_a_primary_sample_of_which_nothing_is_known_takes_no_place(
+    cell: str, head: str, marker: str, counts: int, tmp_path: Path
+) -> None:
+    samples = f"PATIENT_ID\tSAMPLE_ID\tSAMPLE_TYPE\tTMB\np\ta\tPrimary\t{cell}\np\tb\tMetastasis\t2\n"
+    (tmp_path / "data_clinical_sample.txt").write_text(samples)
+    (tmp_path / "data_clinical_patient.txt").write_text("PATIENT_ID\tSTATE\tTIME\np\tdead\t5\n")
+    own = f'[mapping]\nschema = "schema.toml"\npatients = "p"\nmissing = [{head}]\n'
+    own += '[[source]]\nname = "p"\npath = "."\npart = "cbioportal_patients"\n'
+    own += '[[source]]\nname = "s"\npath = "."\npart = "cbioportal_samples"\n'
+    own += '[[outcome]]\nname = "os"\nevent = "STATE"\nyes = ["dead"]\nno = ["alive"]\ntime = "TIME"\n'
+    own += f'[[marker]]\nname = "value"\nsource = "s"\ncolumn = "TMB"{marker}\n'
+    (tmp_path / "mapping.toml").write_text(own)
+    (tmp_path / "schema.toml").write_text(SCHEMA.format(unit="1"))
+    assert imported(tmp_path).table.to_pandas()["value"].tolist() == [counts]
+
+
+def test_a_word_for_not_known_is_none_of_the_values_of_a_gene(folder: Path) -> None:
+    """Else who has no variant, and is told so as 0, would be unknown wherever 0 stands for that elsewhere."""
+    change(folder / "mapping.toml", ('whole = ["WES"]', 'whole = ["WES"]\nmissing = ["0", "NA"]'))
+    with pytest.raises(InvalidInput, match=r'"mutations", missing: has a word that is a value here'):
+        imported(folder)
+    change(folder / "mapping.toml", ('missing = ["0", "NA"]', 'missing = ["NA"]'))
+    np.testing.assert_array_equal(imported(folder).table.to_pandas()["TP53_mut"], FOLDER.truth["TP53_mut"])
+
+
+@pytest.mark.parametrize(
     ("sample", "kind", "primary"),
     [
         ("x", "Primary", True),
@@ -535,7 +571,8 @@ def test_a_primary_sample_is_known_by_its_type_or_by_a_barcode_of_tcga(
 def test_a_sample_of_nobody_gives_way_to_no_primary_one() -> None:
     frame = pd.DataFrame({"TP53": ["1", "0", "1"]}, dtype=object)
     patients = pd.Series(["a", None, None], dtype=object)
-    found = prefer_primary(frame, patients, np.array([True, False, False]), ["TP53"], [""])
+    filled = {"TP53": np.array([True, True, True])}
+    found = prefer_primary(frame, patients, np.array([True, False, False]), filled)
     assert (found.frame["TP53"].tolist(), found.patients) == (["1", "0", "1"], 0)
 
 

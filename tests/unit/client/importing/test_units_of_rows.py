@@ -417,6 +417,60 @@ def test_of_an_identifier_that_is_nearly_a_patients_the_mapping_says_whose_it_is
         np.testing.assert_array_equal(found, [wanted, wanted, np.nan])
 
 
+@pytest.mark.parametrize(
+    ("patients", "row", "count"),
+    [
+        ("111", "1-11\n11-1", 2),  # either may be the patient, and not both
+        ("1-11", "111\n11-1", 1),  # 111 may be of somebody who is no patient
+        ("1-11\n111", "11-1", 1),  # near to one spelling of the patient, and not to the other
+        ("1\n1000", "1.000", 1),
+    ],
+)
+def test_identifiers_are_one_only_where_each_is_near_to_each(
+    patients: str, row: str, count: int, tmp_path: Path
+) -> None:
+    alike = 'near_identifiers = "alike"'
+    listed = "".join(f"\n{each},alive,,2021-07-01,2021-01-01" for each in ["2", *patients.split()])
+    rows = HEADER + "".join(f"{each},2021-01-01,crp,5,mg/l\n" for each in row.split())
+    with pytest.raises(InvalidInput, match=rf"would be of several patients .*\({count} rows?\)"):
+        imported(
+            tmp_path,
+            rows,
+            unit="mg/l",
+            marker='codes = ["crp"]',
+            patients=PATIENTS.partition("\n")[0] + listed + "\n",
+            source=alike,
+            mapping=MAPPING.replace('path = "patients.csv"', f'path = "patients.csv"\n{alike}'),
+        )
+
+
+def test_two_sources_do_not_differ_on_what_is_one_patient(tmp_path: Path) -> None:
+    """A patient with two spellings would have the rows of one of them alone."""
+    patients = PATIENTS + "02,alive,,2021-07-01,2021-01-01\n"
+    rows = HEADER + "2,2021-01-01,crp,7,mg/l\n"
+    own = MAPPING.replace('path = "patients.csv"', 'path = "patients.csv"\nnear_identifiers = "alike"')
+
+    def first(source: str) -> float:
+        marker = 'codes = ["crp"]'
+        return values(
+            imported(tmp_path, rows, unit="mg/l", marker=marker, patients=patients, mapping=own, source=source)
+        )[0]
+
+    assert first("") == first('near_identifiers = "alike"') == 7
+    with pytest.raises(InvalidInput, match="is alike in one source and differ in another"):
+        first('near_identifiers = "differ"')
+
+
+@pytest.mark.parametrize("missing", ['"5"', '"5.0"', '"0", "5"'])
+def test_a_word_for_not_known_is_a_cell_and_no_value_that_the_mapping_makes(missing: str, tmp_path: Path) -> None:
+    """1 is no and 0 unknown in many registries: whoever has no would be unknown, too."""
+    schema = SCHEMA.partition("[[marker]]")[0] + '[[marker]]\nname = "value"\nmodality = "clinical"\nkind = "binary"\n'
+    rows = HEADER + "1,2021-01-01,smoker,1,\n2,2021-01-01,smoker,2,\n3,2021-01-01,smoker,5.0,\n"
+    marker = f'codes = ["smoker"]\nwords = {{ 1 = "0", 2 = "1" }}\nmissing = [{missing}]'
+    found = imported(tmp_path, rows, unit="", marker=marker, schema=schema)
+    np.testing.assert_array_equal(values(found), [0, 1, np.nan])
+
+
 def test_whose_identifiers_have_their_marks_elsewhere_are_others(tmp_path: Path) -> None:
     patients = PATIENTS.replace("\n1,", "\n1-11,")
     rows = HEADER + "11-1,2021-01-01,crp,5,mg/l\n1-11,2021-01-01,crp,7,mg/l\n"
@@ -450,7 +504,7 @@ def test_who_is_near_to_two_who_are_not_near_to_each_other_is_neither(names: tup
     """Else one of them is lost, or all are one."""
     rows = PATIENTS.partition("\n")[0] + "\n" + "".join(f"{each},alive,,2021-07-01,2021-01-01\n" for each in names)
     own = MAPPING.replace('path = "patients.csv"', 'path = "patients.csv"\nnear_identifiers = "alike"')
-    with pytest.raises(InvalidInput, match=r"would be another patient's but for .*\(1 row\)"):
+    with pytest.raises(InvalidInput, match=r"would be another patient's but for .*\(3 rows\)"):
         imported(tmp_path, CRP, unit="mg/l", marker='codes = ["crp"]', patients=rows, mapping=own)
 
 
