@@ -377,10 +377,10 @@ class Approvals:
         """Finish what a kill left after a decision was told; the bundles are those of approved plans."""
         with unwritable(self.folder):
             for waiting in sorted(self.folder.glob("*.next")):
-                if self.find(waiting.stem) == self._read(waiting):
-                    waiting.replace(self._path(waiting.stem))
-                else:
-                    waiting.unlink()
+                decided = self._read(waiting)
+                with suppress(RecordDamaged):  # nothing of this plan is in force, and decisions about others are
+                    told = decided is not None and decided == self.find(waiting.stem)
+                    waiting.replace(self._path(waiting.stem)) if told else waiting.unlink()
         write_bundles(self.bundles_file, self.all())
 
 
