@@ -180,7 +180,7 @@ class Approvals:
         still_wanted  asked last, when nobody else can decide or write into the audit log any more; what it raises keeps
                       it from being approved.
 
-        Raises PrivacyRefusal with all objections (the trial's apart), InvalidInput with all faults; nothing is approved.
+        Raises PrivacyRefusal with all objections (the trial's apart), InvalidInput with all faults; none is approved.
         """
         self._allowed(plan, schema, site=site, policy=policy, source=source, ledger=ledger)
         digest = file_digest(source.source)
