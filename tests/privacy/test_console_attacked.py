@@ -29,10 +29,10 @@ from oncofed.client.install.backup import back_up, restore
 from oncofed.client.install.inbox import looked_at
 from oncofed.client.pages import console, desk
 from oncofed.client.patients import sources
-from oncofed.client.records import approvals, audit_entries, followed_log
+from oncofed.client.records import agreement, approvals, audit_entries, followed_log, source_memory
 from oncofed.client.records.approvals import Approvals
 from oncofed.client.records.audit_log import AuditLog
-from oncofed.client.records.decisions import Decision
+from oncofed.client.records.decisions import Decision, content_of, undecided
 from oncofed.durable import replace_durably
 from oncofed.errors import InvalidInput, RecordUnwritable
 
@@ -398,6 +398,15 @@ def test_a_yes_does_not_come_back_with_a_backup(two: Site, tmp_path: Path) -> No
     assert two.state() is Decision.APPROVED, "the check must be able to pass"
 
 
+def test_a_page_from_before_a_restore_approves_nothing(site: Site) -> None:
+    """Nobody has said anything of this plan."""
+    client = site.here.signed_in(FIRST)
+    page = client.get(site.address)
+    AuditLog(site.node.folder.audit_log).append("backup_restored", by="root")
+    assert site.says(client, "approve", page).status_code == 409
+    assert site.says(client, "approve").status_code == 303, "who has read it since"
+
+
 def test_a_no_comes_back_with_a_backup(site: Site, tmp_path: Path) -> None:
     folder, file, now = site.node.folder, tmp_path / "tonight.tar", datetime.now(UTC)
     site.node.approve()
@@ -473,6 +482,25 @@ def test_an_approval_that_is_killed_each_time_is_given_up_and_told(site: Site, m
     assert site.state() is Decision.APPROVED
 
 
+def test_an_approval_that_gave_way_to_a_changed_account_is_not_given_up(
+    two: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    accounts = two.here.desk.accounts
+
+    def changed() -> None:
+        for enabled in (False, True):
+            accounts.set_enabled(SECOND, enabled)
+
+    two.says(two.here.signed_in(FIRST), "approve")
+    for _ in range(deciding.MOST_TRIES):
+        two.says(two.here.signed_in(SECOND), "approve")
+        while_the_table_is_read(monkeypatch, changed)
+        assert deciding.take(two.node.folder, two.hash) is None
+    two.says(two.here.signed_in(SECOND), "approve")
+    deciding.take(two.node.folder, two.hash)
+    assert two.state() is Decision.APPROVED
+
+
 def working(taker: taking.DecisionTaker) -> subprocess.Popen[bytes] | None:
     return taker._working
 
@@ -510,6 +538,21 @@ def test_what_is_told_and_was_not_done_to_its_end_is_done_later(
     assert not site.node.folder.bundles.exists() or not site.node.folder.bundles.read_text()
     assert taking.main(["taking", str(site.node.folder.root)]) == 0
     assert site.node.folder.bundles.read_text().split() == [site.node.plan().bundle_sha256]
+
+
+def test_what_is_lost_of_one_plan_ends_no_decision_about_another(site: Site) -> None:
+    """Approved, its file lost, and killed when it was to be approved again."""
+    lost = "ab" * 32
+    site.node.approve()
+    site.node.audit_log.append("approved", plan_hash=lost, by=FIRST, facts={"decision": "cd" * 16})
+    folder = site.node.folder.approvals
+    (folder / f"{lost}.next").write_bytes(content_of(undecided(lost)))
+    (folder / f"{'ef' * 32}.next").write_bytes(b"damaged")
+    site.node.approve()
+    deciding.decline(site.node.folder, site.hash, by="root")
+    assert site.state() is Decision.DECLINED
+    assert site.node.approvals.not_declined() == (lost,)
+    assert site.node.approvals.find("ef" * 32) is None, "what was never told is no decision that was lost"
 
 
 def test_the_guard_looks_again_after_a_process_that_ended_before_its_end(site: Site) -> None:
@@ -569,6 +612,25 @@ def test_a_plans_page_reads_the_whole_log_once(site: Site, monkeypatch: pytest.M
     assert site.says(client, "approve", page).status_code == 303
     assert f"{FIRST} wants it approved" in client.get(site.address).text
     assert not reads, "what came since is read on from there"
+
+
+def test_an_approval_reads_the_whole_log_no_more_often_than_it_must(
+    site: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is wanted, what is decided, and twice because a guard may release between the records."""
+    reads = []
+    real = audit_entries.verify_audit_log
+
+    def counted(path: Path) -> object:
+        reads.append(1)
+        return real(path)
+
+    site.says(site.here.signed_in(FIRST), "approve")
+    for module in (followed_log, agreement, source_memory):
+        monkeypatch.setattr(module, "verify_audit_log", counted)
+    assert taking.main(["taking", str(site.node.folder.root)]) == 0
+    assert len(reads) == 4
+    assert site.state() is Decision.APPROVED
 
 
 def test_the_page_of_the_log_still_verifies_all_of_it(site: Site) -> None:

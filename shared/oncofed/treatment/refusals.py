@@ -18,6 +18,7 @@ from scipy.special import ndtri
 from oncofed.treatment.balance import Imbalance
 from oncofed.treatment.estimate import Comparison
 from oncofed.treatment.target_trial import TargetTrial
+from oncofed.words.names import plain_name
 
 LIKELY_EITHER_WAY = (0.1, 0.9)
 FEWEST_EFFECTIVE = 200
@@ -97,7 +98,7 @@ def _positivity(group: Comparison, propensity: float | None) -> str:
 
 def _balance(balance: Sequence[Imbalance]) -> str:
     apart = [
-        each.confounder
+        plain_name(each.confounder)
         for each in balance
         if not (
             abs(each.difference.value) < LARGEST_IMBALANCE
@@ -117,16 +118,17 @@ def _confounders(trial: TargetTrial, recorded: Mapping[str, float]) -> str:
     if not lacking:
         return ""
     return (
-        f"What decides about the option is not recorded often enough: {', '.join(lacking)}. "
+        f"What decides about the option is not recorded often enough: {', '.join(map(plain_name, lacking))}. "
         "Without it the sicker patients' option looks worse than it is."
     )
 
 
 def _negative(trial: TargetTrial, negative: Comparison | None) -> str:
-    if trial.negative_outcome is None or (negative is not None and negative.difference.holds_zero):
+    name = trial.negative_outcome
+    if name is None or (negative is not None and negative.difference.holds_zero):
         return ""
     return (
-        f"The options seem to change {trial.negative_outcome}, which neither can. "
+        f"The options seem to change {plain_name(name)}, which neither can. "
         "So the patients differ in something that is not recorded."
     )
 

@@ -82,6 +82,19 @@ def test_what_fails_is_said(
     assert found.words.endswith(".")
 
 
+def test_names_are_said_as_words() -> None:
+    trial = replace(TRIAL, required=("ecog_status",), negative_outcome="other_death")
+    apart = replace(WELL, balance=(Imbalance("uicc_stage III", Figure(0.5, 0.1)),))
+    for checks, words in (
+        (apart, "uicc stage III"),
+        (replace(WELL, recorded={}), "ecog status"),
+        (replace(WELL, recorded={"ecog_status": 1.0}, negative=None), "other death"),
+    ):
+        found = first_refusal(trial, GOOD, checks)
+        assert found is not None
+        assert words in found.words
+
+
 def test_the_first_failed_check_is_the_answer() -> None:
     """All fail; one after the other is put right."""
     group, checks = replace(GOOD, effective=10.0), Checks((Imbalance("age", Figure(0.5, 0.1)),), {}, None, None)

@@ -65,10 +65,10 @@ def _serve(folder: NodeFolder, ended: threading.Event) -> None:
     policy = read_policy(folder.policy)
     keys = pinned_keys(folder, settings)
     verify_ledger(folder.ledger, anchor=None)
-    refuse_disagreement(folder)
+    told = refuse_disagreement(folder)
     times = PublicTimes()
     guard = NodeGuard(folder, site=settings.name, keys=keys, pace=times)
-    remember_sources(folder, policy, guard.audit)
+    remember_sources(folder, policy, guard.audit, told=told)
     token_sha256, decisions = read_digits(folder.token_sha256), DecisionTaker(folder, guard.decisions)
     try:
         decisions.decline()

@@ -40,7 +40,6 @@ from oncofed.client.records.source_memory import remember_sources
 from oncofed.client.records.wishes import (
     APPROVAL_WANTED,
     DECLINE_WANTED,
-    NOBODY,
     NOT_TAKEN,
     TRIED,
     May,
@@ -50,6 +49,7 @@ from oncofed.client.records.wishes import (
     decline_due,
     due,
     same_person,
+    wishes_about,
     wishes_in,
 )
 from oncofed.durable import replace_durably, unwritable
@@ -121,7 +121,7 @@ def approve(folder: NodeFolder, document: StudyDocument, *, source: str, by: str
 
     try:
         still_wanted()
-        return _approve(folder, document, source=source, by=by, still_wanted=still_wanted)
+        return _approve(known, document, source=source, by=by, still_wanted=still_wanted)
     except WishRefused:
         known.take_decline(plan_hash)
         raise
@@ -149,7 +149,7 @@ class Known:
 
     def wishes(self, plan_hash: str) -> Wishes:
         """Raises RecordDamaged, RecordUnwritable."""
-        return self.by_plan.read().get(plan_hash, NOBODY)
+        return wishes_about(plan_hash, self.by_plan.read())
 
     def decline(self, plan_hash: str, *, by: str, reason: str) -> Approval:
         """As the function."""
@@ -244,7 +244,7 @@ def take(folder: NodeFolder, plan_hash: str, known: Known | None = None) -> Appr
             )
         AuditLog(folder.audit_log).append(TRIED, plan_hash=plan_hash, by=by)
         document = looked_at(folder, plan_hash, known.decisions).document
-        return _approve(folder, document, source=source, by=by, still_wanted=still_wanted)
+        return _approve(known, document, source=source, by=by, still_wanted=still_wanted)
     except WishRefused:  # decided meanwhile, by this process's twin or by somebody who declined; or to be declined
         wishes = known.wishes(plan_hash)
         if wishes.ended == before.ended or wishes.refused:
@@ -298,11 +298,12 @@ def _kind(refused: Exception) -> str:
 
 
 def _approve(
-    folder: NodeFolder, document: StudyDocument, *, source: str, by: str, still_wanted: Callable[[], None]
+    known: Known, document: StudyDocument, *, source: str, by: str, still_wanted: Callable[[], None]
 ) -> Approval:
     from oncofed.client.guard.trial import measured, refuse_if_slow  # noqa: PLC0415 - it loads torch
 
-    policy, plan, own = read_policy(folder.policy), document.plan, read_site(folder)
+    folder, plan = known.folder, document.plan
+    policy, own = read_policy(folder.policy), read_site(folder)
     if bytes.fromhex(plan.coordinator_public_key) != own.enrolled.key:
         what = "is signed with a key that its coordinator has replaced, so nothing would be answered"
         raise InvalidInput([Fault("plan", what, "Ask the coordinator for a new plan. Declining it still works.")])
@@ -313,9 +314,8 @@ def _approve(
         if read_policy(folder.policy) != policy:
             raise PrivacyRefusal("policy.toml was changed while the table was read, and holds: say so again")
 
-    refuse_disagreement(folder)
-    remember_sources(folder, policy, AuditLog(folder.audit_log))
-    approved = approvals_of(folder).approve(
+    remember_sources(folder, policy, AuditLog(folder.audit_log), told=refuse_disagreement(folder))
+    approved = known.decisions.approve(
         plan,
         schema_of(document),
         site=site,
@@ -337,6 +337,7 @@ def _approve(
         ),
         still_wanted=unchanged,
     )
-    if not offers_of(folder).path(plan.hash).exists():  # somebody else here has just said `forget`
-        offers_of(folder).keep(plan.hash, document_bytes(document))
+    offers = offers_of(folder, known.decisions)
+    if not offers.path(plan.hash).exists():  # somebody else here has just said `forget`
+        offers.keep(plan.hash, document_bytes(document))
     return approved

@@ -125,7 +125,6 @@ def approve(folder: NodeFolder, plan: str, source: str, yes: bool, account: str 
     from oncofed.client.install import deciding
     from oncofed.client.install.inbox import looked_at
     from oncofed.client.records.decisions import Decision
-    from oncofed.client.records.wishes import NOBODY, wishes_in
     from oncofed.protocol.plan_hash import SHOWN_DIGITS, refuse_short
 
     if yes:  # nobody reads what it asks for now: few digits are of any plan that whoever draws it up wants
@@ -134,9 +133,10 @@ def approve(folder: NodeFolder, plan: str, source: str, yes: bool, account: str 
     go_on_as("guard", folder)
     if account is None:
         deciding.refuse_one_person(read_policy(folder.policy))
-    document = looked_at(folder, plan).document
+    known = deciding.Known.of(folder)
+    document = looked_at(folder, plan, known.decisions).document
     plan_hash = document.plan.hash
-    looked_on = wishes_in(folder.audit_log).read().get(plan_hash, NOBODY).ended
+    looked_on = known.wishes(plan_hash).ended
     if not yes:
         click.echo(_in_words(folder, document))
         if not click.confirm(f"Approve it for data source {source}?"):
@@ -146,9 +146,8 @@ def approve(folder: NodeFolder, plan: str, source: str, yes: bool, account: str 
         deciding.approve(folder, document, source=source, by=by, looked_on=looked_on)
     else:
         signed_in = _signed_in(folder, account)
-        known = deciding.Known.of(folder)
         deciding.want(known, plan_hash, Decision.APPROVED, of=source, by=signed_in, looked_on=looked_on)
-        taken = deciding.take(folder, plan_hash)
+        taken = deciding.take(folder, plan_hash, known)
         if taken is None:
             click.echo(f"Noted: {signed_in.name} wants it. It is in force once another person says so, too.")
             return

@@ -47,17 +47,18 @@ _PUT_BACK = (
 )
 
 
-def refuse_disagreement(folder: NodeFolder) -> None:
-    """Raises RecordDamaged when a record knows of a release that another does not."""
+def refuse_disagreement(folder: NodeFolder) -> Sequence[AuditEntry]:
+    """What the audit log tells. Raises RecordDamaged when a record knows of a release that another does not."""
     # The log twice, because a guard may release meanwhile: what left is kept and charged before, announced earlier.
     left = left_after_a_charge(verify_audit_log(folder.audit_log).entries)
     with unwritable(folder.answers):
         asked = frozenset(path.stem for path in folder.answers.glob("*.asked"))
     charges = [entry.charge for entry in read_ledger(folder.ledger)]
-    announced = announced_in(verify_audit_log(folder.audit_log).entries)
-    found = disagreements(left, announced, charges, asked)
+    told = verify_audit_log(folder.audit_log).entries
+    found = disagreements(left, announced_in(told), charges, asked)
     if found:
         raise RecordDamaged(f"the records disagree: {'; '.join(found)}: {_PUT_BACK}")
+    return told
 
 
 def forgotten(folder: NodeFolder, told: Collection[str], *, plan_hash: str) -> str:

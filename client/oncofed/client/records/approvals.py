@@ -180,8 +180,7 @@ class Approvals:
         still_wanted  asked last, when nobody else can decide or write into the audit log any more; what it raises keeps
                       it from being approved.
 
-        Raises PrivacyRefusal with every objection (the trial's apart), InvalidInput with every fault of the table; then
-        nothing is approved. What was approved before stays as it was.
+        Raises PrivacyRefusal with all objections (the trial's apart), InvalidInput with all faults; none is approved.
         """
         self._allowed(plan, schema, site=site, policy=policy, source=source, ledger=ledger)
         digest = file_digest(source.source)
@@ -377,10 +376,11 @@ class Approvals:
         """Finish what a kill left after a decision was told; the bundles are those of approved plans."""
         with unwritable(self.folder):
             for waiting in sorted(self.folder.glob("*.next")):
-                if self.find(waiting.stem) == self._read(waiting):
-                    waiting.replace(self._path(waiting.stem))
-                else:
-                    waiting.unlink()
+                decided = self._read(waiting)
+                with suppress(RecordDamaged):  # nothing of this plan is in force, and decisions about others are
+                    if decided is not None and decided == self.find(waiting.stem):
+                        waiting.replace(self._path(waiting.stem))
+                    waiting.unlink(missing_ok=True)
         write_bundles(self.bundles_file, self.all())
 
 

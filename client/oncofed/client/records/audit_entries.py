@@ -192,6 +192,7 @@ def _entry(fields: dict[str, object], path: Path, line_number: int) -> AuditEntr
     try:
         assert isinstance(left, list)
         released = tuple(Released(**{**one, "shape": tuple(one["shape"])}) for one in left)
+        assert all(isinstance(one.name, str) for one in released), "agreement reads it"
         return AuditEntry(**kept, left=released)  # type: ignore[arg-type]  # types of JSON; the hash says they are ours
     except (TypeError, KeyError, AssertionError):
         raise _bad(path, line_number) from None

@@ -22,6 +22,8 @@ LONGEST_LINE = 65_536
 LONGEST_TORN = 4 * LONGEST_LINE
 """Bytes, of what kills and full disks left between two lines: nobody writes after more."""
 _KEYS = {"number", "time", "event", "plan_hash", "round", "attempt", "code", "by", "left", "torn", "previous", "hash"}
+_TEXTS = ("time", "event", "plan_hash", "code", "by", "previous")
+_NUMBERS = ("round", "attempt")
 _SOURCE, _DIGITS = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}"), re.compile(r"[0-9a-f]{32,64}")
 _FACTS = {
     "data_source": _SOURCE,
@@ -75,9 +77,11 @@ def fields_in(line: bytes) -> dict[str, object] | None:
 
 def _sound_fields(line: bytes) -> dict[str, object] | None:
     found = json.loads(line)
-    if not isinstance(found, dict) or set(found) - {"facts"} != _KEYS or not isinstance(found["previous"], str):
+    if not isinstance(found, dict) or set(found) - {"facts"} != _KEYS or not well_formed(found.get("facts", {})):
         return None
-    if not well_formed(found.get("facts", {})):
+    if not all(isinstance(found[key], str) for key in _TEXTS):
+        return None
+    if type(found["number"]) is not int or not all(isinstance(found[key], int | None) for key in _NUMBERS):
         return None
     unsigned = {key: value for key, value in found.items() if key != "hash"}
     sound = found["hash"] == link(found["previous"], _canonical(unsigned)) and _canonical(found) + b"\n" == line

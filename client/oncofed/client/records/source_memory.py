@@ -158,18 +158,26 @@ def table_hash(source: SourceSpec) -> str:
     return hashlib.sha256(json.dumps(source.place).encode()).hexdigest()
 
 
-def refuse_fresh_budgets(folder: NodeFolder, policy: NodePolicy) -> SourceMemory:
-    """What is known. Raises InvalidInput for a policy under which patients would have a second budget."""
+def refuse_fresh_budgets(
+    folder: NodeFolder, policy: NodePolicy, *, told: Sequence[AuditEntry] | None = None
+) -> SourceMemory:
+    """What is known. told: by the audit log, where it was just read.
+
+    Raises InvalidInput for a policy under which patients would have a second budget.
+    """
     charged = {entry.data_source for entry in read_ledger(folder.ledger)}
-    memory = memory_of(verify_audit_log(folder.audit_log).entries, charged=charged)
+    entries = verify_audit_log(folder.audit_log).entries if told is None else told
+    memory = memory_of(entries, charged=charged)
     if faults := memory.faults(policy, where=folder.policy.name, node=str(folder.root)):
         raise InvalidInput(faults)
     return memory
 
 
-def remember_sources(folder: NodeFolder, policy: NodePolicy, audit: AuditLog) -> None:
+def remember_sources(
+    folder: NodeFolder, policy: NodePolicy, audit: AuditLog, *, told: Sequence[AuditEntry] | None = None
+) -> None:
     """The same, and note what is new of this policy: before anything is charged under it."""
-    for event, facts in refuse_fresh_budgets(folder, policy).news(policy):
+    for event, facts in refuse_fresh_budgets(folder, policy, told=told).news(policy):
         audit.append(event, facts=facts)
 
 

@@ -78,7 +78,7 @@ class Wishes:
     """For one plan, since the last decision about it. ended: when that was, and which, as the log has it; or empty.
 
     approvals, declines  one a person, the oldest first.
-    tries                how often somebody has begun to approve it since.
+    tries                how often it was begun to approve it since the last yes.
     """
 
     ended: str = ""
@@ -102,14 +102,20 @@ class Wishes:
             reason = line.code if line.code in list(Reason) else ""
             return replace(self, declines=_with(self.declines, Wish(line.by, line.time, reason)))
         wish = Wish(line.by, line.time, line.facts.get("data_source", ""), line.facts.get("account", ""))
-        return replace(self, approvals=_with(self.approvals, wish))
+        return replace(self, approvals=_with(self.approvals, wish), tries=0)
 
     def after_restoring(self, line: Line) -> Wishes:
         """No page from before decides about it, either."""
         return replace(self, ended=f"{line.event} {line.time}", approvals=(), tries=0)
 
 
-NOBODY = Wishes()
+_ANY_OTHER = ""
+"""In place of a plan's hash: every plan about which nobody has said anything."""
+
+
+def wishes_about(plan_hash: str, known: Mapping[str, Wishes]) -> Wishes:
+    """known: as `wishes_after` has them."""
+    return known.get(plan_hash) or known.get(_ANY_OTHER) or Wishes()
 
 
 def same_person(one: str, other: str) -> bool:
@@ -129,13 +135,13 @@ def _is_of_now(wish: Wish, now: datetime) -> bool:
 
 
 def wishes_after(known: Mapping[str, Wishes], lines: Iterable[Line]) -> dict[str, Wishes]:
-    """By plan hash: what was known, and what these lines add."""
+    """By plan hash: what was known, and what these lines add. Of one plan: `wishes_about`."""
     found = dict(known)
     for line in lines:
         if line.event == RESTORED:
-            found = {plan: wishes.after_restoring(line) for plan, wishes in found.items()}
+            found = {plan: wishes.after_restoring(line) for plan, wishes in {_ANY_OTHER: Wishes(), **found}.items()}
         elif line.event in _FOLLOWED and _PLAN_HASH.fullmatch(line.plan_hash):  # it becomes the name of a file
-            found[line.plan_hash] = found.get(line.plan_hash, NOBODY).after(line)
+            found[line.plan_hash] = wishes_about(line.plan_hash, found).after(line)
     return found
 
 

@@ -242,13 +242,14 @@ def plan_for(
         if plan.trains and plan.measures
         else max(plan.held_out_fraction, consortium.set_aside),
     )
-    if times := time_faults(plan):
-        remedy = "Give hospitals more time, or let their answers leave sooner."
-        raise InvalidInput([Fault(f"[consortium], {name}", what, remedy) for name, what in times])
+    remedy = "Give hospitals more time, or let their answers leave sooner."
+    faults = [Fault(f"[consortium], {name}", what, remedy) for name, what in time_faults(plan)]
     if terms.quorum is not None and terms.quorum > len(members):
-        remedy = "Enrol more hospitals, or lower it."
-        raise InvalidInput([Fault("[consortium], quorum", f"is above the {len(members)} hospitals named", remedy)])
-    if faults := strategy_faults(plan):
+        what = f"is above the {len(members)} hospitals named"
+        faults.append(Fault("[consortium], quorum", what, "Enrol more hospitals, or lower it."))
+    else:  # some of them are of the quorum
+        faults += strategy_faults(plan)
+    if faults:
         raise InvalidInput(faults)
     return plan
 

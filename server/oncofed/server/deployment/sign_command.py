@@ -131,6 +131,16 @@ def refuse_two_plans(asked: dict[str, bool]) -> None:
         raise InvalidInput([Fault(named[1], f"stands beside {named[0]}", "They are two plans: keep one.")])
 
 
+def refuse_of_signed(plan_file: Path, asked: dict[str, bool]) -> None:
+    """By option. Raises InvalidInput."""
+    remedy = "Leave it out, or name the study file."
+    faults = [
+        Fault(name, f"{plan_file.name} is signed, and one plan", remedy) for name, is_asked in asked.items() if is_asked
+    ]
+    if faults:
+        raise InvalidInput(faults)
+
+
 def package_of(consortium: Consortium, study_file: Path) -> ModelPackage:
     """The model that [validation] names. Raises InvalidInput."""
     from oncofed.server.deployment.validated_model import read_model_package  # noqa: PLC0415  # as above

@@ -18,6 +18,7 @@ from oncofed.server.deployment.sign_command import (
     STUDY_OR_PLAN,
     VALIDATES,
     package_of,
+    refuse_of_signed,
     refuse_two_plans,
     sign,
     tell_who_counts,
@@ -295,10 +296,12 @@ def _read(
     from oncofed.protocol.study_document import schema_of  # noqa: PLC0415
     from oncofed.server.deployment.consortium_file import plan_for, read_consortium  # noqa: PLC0415
 
+    asked = {"--readiness": readiness, "--validation": validation, "--options": options}
     if study_file.suffix != ".toml":
+        refuse_of_signed(study_file, asked)
         document = _signed(study_file)
         return document.plan, schema_of(document)
-    refuse_two_plans({"--readiness": readiness, "--validation": validation, "--options": options})
+    refuse_two_plans(asked)
     consortium = read_consortium(study_file)
     privacy = consortium.settings.privacy
     count = max(3, consortium.terms.quorum or 0, privacy.dropouts + privacy.colluding + 1)

@@ -6,7 +6,7 @@ import fcntl
 import json
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from tests.hardship import in_children, no_file_longer_than
 
 from oncofed.client.records.audit_entries import HELD_BACK, NOT_CHARGED, TO_BE_CHARGED, Released, verify_audit_log
 from oncofed.client.records.audit_files import locked
+from oncofed.client.records.audit_line import line_of
 from oncofed.client.records.audit_log import AuditLog
 from oncofed.errors import InvalidInput, RecordDamaged, RecordUnwritable
 
@@ -88,6 +89,26 @@ def test_what_json_knows_and_no_line_holds_is_damage(path: Path, changed: dict[s
     path.write_bytes(b"".join([*lines[:-1], forged]))
     with pytest.raises(RecordDamaged, match=f"line {len(lines)}"):
         verify_audit_log(path)
+
+
+OTHER_TYPES: tuple[dict[str, object], ...] = (
+    *({"plan_hash": 5}, {"plan_hash": [PLAN]}, {"event": 5}, {"by": None}, {"time": 5}, {"code": {}}),
+    *({"round": "1"}, {"attempt": [1]}, {"number": 7.0}),
+    {"left": [{"name": 5, "shape": [17], "dtype": "float64", "size_bytes": 136, "sha256": "cd" * 32}]},
+)
+
+
+def test_a_line_of_other_types_is_damage_though_its_hash_is_right(path: Path) -> None:
+    """A process that may append to the log can make the hash."""
+    before, head = path.read_bytes(), verify_audit_log(path).head
+    fields = json.loads(before.splitlines()[-1])
+    for changed in ({}, *OTHER_TYPES):
+        wanted = {"number": head.entries + 1, **changed}
+        unsigned = {key: value for key, value in {**fields, **wanted}.items() if key not in ("previous", "hash")}
+        line, _ = line_of(unsigned, after=head)
+        path.write_bytes(before + line)
+        with pytest.raises(RecordDamaged, match="line 7 ") if changed else nullcontext():
+            verify_audit_log(path)
 
 
 def test_what_keeps_a_line_from_being_written_is_asked_while_nobody_writes(path: Path) -> None:

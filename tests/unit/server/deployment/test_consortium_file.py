@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -58,8 +59,12 @@ def test_a_quorum_above_the_roster_is_refused(tmp_path: Path) -> None:
     (tmp_path / "schema.toml").write_text((TEMPLATES / "schema.toml").read_text())
     (tmp_path / "study.toml").write_text((TEMPLATES / "study.toml").read_text().replace("# quorum = 3", "quorum = 4"))
     consortium = read_consortium(tmp_path / "study.toml")
-    with pytest.raises(InvalidInput, match="above the 3 hospitals"):
+    consortium = replace(consortium, terms=replace(consortium.terms, answer_seconds=1e6))
+    with pytest.raises(InvalidInput, match="above the 3 hospitals") as refused:
         plan_for(consortium, members=MEMBERS, coordinator_public_key=b"", bundle_sha256="")
+    assert [fault.where.removeprefix("[consortium], ") for fault in refused.value.faults] == [
+        *("answer_seconds", "round_timeout_seconds", "quorum")
+    ]
 
 
 def written(folder: Path, *lines: str) -> Path:

@@ -98,6 +98,8 @@ def test_a_signed_plan_is_for_the_hospitals_that_are_enrolled(plan: Path, coordi
     assert (said.code, said.text.strip()) == (0, document.plan.hash)
     assert oncofed("study", "validate", plan).code == 0
     assert oncofed("study", "show", plan).code == 0
+    other = oncofed("study", "show", plan, "--options", "--readiness")
+    assert (other.code, other.text.count("is signed, and one plan")) == (2, 2)
 
 
 def test_signing_for_some_of_them(study: Path, coordinator: CoordinatorFolder, tmp_path: Path) -> None:
