@@ -10,7 +10,7 @@ import itertools
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import mpmath  # type: ignore[import-untyped]  # ships no types
@@ -333,7 +333,7 @@ def test_calibrated_noise_of_local_epochs() -> None:
     assert epsilon_by_convolution([(step, 220)], DELTA) == pytest.approx(1.0, abs=1e-3)
 
 
-def by_halving(releases: Callable[[float], list[PrivacyEvent]], epsilon: float) -> float:
+def by_halving(releases: Callable[[float], Sequence[PrivacyEvent]], epsilon: float) -> float:
     """What a plan's number has been since the first plan: its hash hangs on every digit."""
     high = 2.0**20
     while epsilon_of(releases(high / 2), delta=DELTA) <= epsilon:
@@ -348,7 +348,7 @@ def by_halving(releases: Callable[[float], list[PrivacyEvent]], epsilon: float) 
 @pytest.mark.parametrize("epsilon", [0.01, 0.9999, 3.0, 25.0])
 @pytest.mark.parametrize("of", ["one", "rounds", "sampled"])
 def test_the_search_gives_the_number_of_halving_with_fewer_looks(of: str, epsilon: float) -> None:
-    kinds: dict[str, Callable[[float], list[PrivacyEvent]]] = {
+    kinds: dict[str, Callable[[float], Sequence[PrivacyEvent]]] = {
         "one": lambda sigma: [GaussianRelease(sigma)],
         "rounds": lambda sigma: (
             [SharedIntegerRelease(sigma, 100, 12, 1.0, 4, 1, 1)] * 40 + [GaussianRelease(3 * sigma)]
@@ -357,7 +357,7 @@ def test_the_search_gives_the_number_of_halving_with_fewer_looks(of: str, epsilo
     }
     looks = 0
 
-    def counted(sigma: float) -> list[PrivacyEvent]:
+    def counted(sigma: float) -> Sequence[PrivacyEvent]:
         nonlocal looks
         looks += 1
         return kinds[of](sigma)

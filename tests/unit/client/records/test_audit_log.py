@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from datetime import UTC, datetime
 from pathlib import Path
@@ -91,7 +91,7 @@ def test_what_json_knows_and_no_line_holds_is_damage(path: Path, changed: dict[s
         verify_audit_log(path)
 
 
-OTHER_TYPES: tuple[dict[str, object], ...] = (
+OTHER_TYPES: Sequence[Mapping[str, object]] = (
     *({"plan_hash": 5}, {"plan_hash": [PLAN]}, {"event": 5}, {"by": None}, {"time": 5}, {"code": {}}),
     *({"round": "1"}, {"attempt": [1]}, {"number": 7.0}),
     {"left": [{"name": 5, "shape": [17], "dtype": "float64", "size_bytes": 136, "sha256": "cd" * 32}]},
