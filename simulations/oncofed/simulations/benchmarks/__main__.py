@@ -23,6 +23,7 @@ from oncofed.simulations.benchmarks.omop_import import omop_import_table
 from oncofed.simulations.benchmarks.rounds import rounds_table
 from oncofed.simulations.benchmarks.scale import scale_table
 from oncofed.simulations.benchmarks.summaries import summaries_table
+from oncofed.simulations.benchmarks.table_import import table_import_table
 from oncofed.simulations.benchmarks.tables import Table
 from oncofed.simulations.sweep.separate_processes import cores
 
@@ -45,6 +46,7 @@ PARTS: dict[str, Callable[[bool], Table]] = {
     "rounds": lambda quick: rounds_table(rounds=3, sites=(10, 100)) if quick else rounds_table(rounds=7),
     "scale": lambda quick: scale_table(rounds=2, sites=(200,)) if quick else scale_table(rounds=3),
     "summaries": lambda quick: summaries_table(many=1500, repetitions=1) if quick else summaries_table(),
+    "table-import": lambda quick: table_import_table(patients=5_000) if quick else table_import_table(),
 }
 
 

@@ -8,11 +8,7 @@ table. Each side runs in a process of its own, so that its memory is its own, an
 from __future__ import annotations
 
 import io
-import json
-import subprocess
-import sys
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -27,6 +23,7 @@ from numpy.typing import NDArray
 
 from oncofed.client.importing.cohort_import import import_cohort
 from oncofed.client.importing.mapping_file import read_mapping
+from oncofed.simulations.benchmarks.apart import COLUMNS, Cost, apart, measured
 from oncofed.simulations.benchmarks.tables import Table
 
 MARKERS = 40
@@ -112,21 +109,18 @@ def omop_import_table(*, measurements: int = 5_000_000, patients: int = 50_000, 
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(temporary)
         written(folder, measurements=measurements, patients=patients)
-        found = {("Parquet files", side): _run(side, folder) for side in SIDES}
+        found = {("Parquet files", side): apart(__name__, side, folder) for side in SIDES}
         tables = [pd.read_parquet(folder / f"{side}.parquet") for side in SIDES]
         if url_file is not None:
             with in_database(folder, url_file) as database:
-                found |= {("PostgreSQL", side): _run(side, database) for side in SIDES}
+                found |= {("PostgreSQL", side): apart(__name__, side, database) for side in SIDES}
                 tables += [pd.read_parquet(database / f"{side}.parquet") for side in SIDES]
     for other in tables[1:]:
         pd.testing.assert_frame_equal(tables[0], other, check_like=True, check_exact=False, rtol=1e-12)
     return Table(
         title=f"{measurements:,} measurements of an OMOP model, {patients:,} patients",
-        columns=("from", "what", "seconds", "seconds of the processor", "peak of memory, MiB"),
-        rows=tuple(
-            (place, side, f"{each['wall']:.1f}", f"{each['seconds']:.1f}", f"{each['memory_mib']:.0f}")
-            for (place, side), each in found.items()
-        ),
+        columns=("from", "what", *COLUMNS),
+        rows=tuple((place, side, *each.cells) for (place, side), each in found.items()),
         notes=(
             f"{MARKERS} markers; all give the same table. Time and memory are the process's, with its libraries, and "
             "not the database's.",
@@ -135,11 +129,9 @@ def omop_import_table(*, measurements: int = 5_000_000, patients: int = 50_000, 
     )
 
 
-def _ratios(found: Mapping[tuple[str, str], Mapping[str, float]]) -> Iterator[str]:
+def _ratios(found: Mapping[tuple[str, str], Cost]) -> Iterator[str]:
     for place in dict.fromkeys(place for place, _ in found):
-        ours, theirs = (found[place, side] for side in SIDES)
-        time, memory = (ours[what] / theirs[what] for what in ("seconds", "memory_mib"))
-        yield f"{place}, import over pandas: time of the processor {time:.2f}, memory {memory:.2f}."
+        yield f"{place}, import over pandas: {found[place, 'import'].over(found[place, 'pandas by hand'])}."
 
 
 def written(folder: Path, *, measurements: int, patients: int) -> None:
@@ -281,25 +273,5 @@ def by_hand(folder: Path) -> pd.DataFrame:
 SIDES: Mapping[str, Callable[[Path], pd.DataFrame]] = {"import": by_import, "pandas by hand": by_hand}
 
 
-def _run(side: str, folder: Path) -> Mapping[str, float]:
-    command = [sys.executable, "-m", "oncofed.simulations.benchmarks.omop_import", side, str(folder)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)  # noqa: S603 - written above
-    found: Mapping[str, float] = json.loads(done.stdout)
-    return found
-
-
-def _peak_mib() -> float:
-    """Of this process alone. `getrusage` begins with what its parent held, of which this benchmark's holds the most."""
-    status = Path("/proc/self/status").read_text()
-    found = next(line for line in status.splitlines() if line.startswith("VmHWM:"))
-    return int(found.split()[1]) / 1024
-
-
 if __name__ == "__main__":
-    side, place = sys.argv[1], Path(sys.argv[2])
-    began, began_at = time.process_time(), time.perf_counter()
-    table = SIDES[side](place)
-    seconds, wall = time.process_time() - began, time.perf_counter() - began_at
-    memory = _peak_mib()
-    table.to_parquet(place / f"{side}.parquet", index=False)
-    sys.stdout.write(json.dumps({"seconds": seconds, "wall": wall, "memory_mib": memory}))
+    measured(SIDES)
