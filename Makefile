@@ -40,7 +40,7 @@ check: .venv/ready  ## format, lint, strict types, import contracts
 	$(BIN)/lint-imports
 
 test: check  ## the gate: check, then every test that takes seconds
-	OMP_NUM_THREADS=1 $(BIN)/pytest -n 3 --dist worksteal -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -n 4 --dist worksteal -m "not slow"
 
 SMOKE := .venv-smoke/bin
 smoke:  ## tables, texts and the coordinator's gate under another Python, without torch: make smoke PYTHON=python3.13
