@@ -152,8 +152,8 @@ class _Events:
         concept = self.public.concept
         for column, listed in self.source.keep.items():
             if column.casefold().endswith("_concept_id") and all(word.isdecimal() for word in listed):
-                ids = frozenset(map(int, below.with_below(column, listed)))
-                yield Only(column.casefold(), ids, missing=self.source.missing or ())
+                listed_ids = frozenset(map(int, below.with_below(column, listed)))
+                yield Only(column.casefold(), listed_ids, missing=self.source.missing or ())
         codes = self.asked.codes
         if codes is None or concept is None or self.source.code != CODE:
             return

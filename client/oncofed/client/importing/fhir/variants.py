@@ -32,7 +32,7 @@ def by_gene(frame: pd.DataFrame, genes: Sequence[str], source: Source, where: st
         unsaid = frame[PATIENT].astype(object)[(code == gene) & np.isnan(value)]
         doubted = (cells <= 0) & found.get_level_values(0).isin(unsaid)
         cells[doubted] = -np.inf
-        if (doubted & ~found.get_level_values(0).isna()).any():
+        if (doubted & found.get_level_values(0).notna()).any():
             notes.append(f"a variant of {gene} without a call: not measured, unless another is present")
         columns[gene] = pd.Series(np.where(np.isinf(cells), np.nan, cells))
         if not len(rows):
