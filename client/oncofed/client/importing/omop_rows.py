@@ -265,7 +265,7 @@ class DatabaseRows:
         chosen = sqlalchemy.or_(among(only.column, only.concepts), concept < 0)
         unmapped = sqlalchemy.func.coalesce(concept, 0) == 0
         if words := [word for word in only.missing if not word.isdecimal()]:
-            listed = sqlalchemy.bindparam(None, words, expanding=True)
+            listed: Any = sqlalchemy.bindparam(None, words, expanding=True)
             unmapped = sqlalchemy.or_(unmapped, sqlalchemy.cast(concept, sqlalchemy.String).in_(listed))
         if only.unmapped:
             return sqlalchemy.or_(chosen, unmapped)

@@ -359,8 +359,10 @@ _ROWS: Mapping[Part, Callable[[Json, str | None], Iterator[Row]]] = {
 
 def _codes_of(concepts: Sequence[Json]) -> str | None:
     """All, of every system, as `several`; the text of a concept without one."""
-    told = ([code.code for code in codings_of(each)] or [text_of(each, "text")] for each in concepts)
-    return several(code for each in told for code in each)
+    told: list[str | None] = []
+    for each in concepts:
+        told += [code.code for code in codings_of(each)] or [text_of(each, "text")]
+    return several(told)
 
 
 def _first_code(concepts: Sequence[Json]) -> str | None:
