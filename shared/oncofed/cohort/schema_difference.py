@@ -204,7 +204,8 @@ def _lacking(what: str, name: str, ours: Mapping[str, object], theirs: Mapping[s
 
 
 def _spelt(unit: str) -> str:
-    return "".join(unit.casefold().split())
+    """Without blanks and capitals, but of letters that are another prefix as capitals: mega and peta."""
+    return "".join(each if each in "MP" else each.casefold() for each in unit if not each.isspace())
 
 
 def _letters(name: str) -> str:

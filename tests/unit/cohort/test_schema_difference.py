@@ -144,6 +144,12 @@ def test_the_other_way_round_the_same_is_told_with_both_exchanged(other: StudySc
     assert there == back
 
 
+def test_a_capital_that_is_another_prefix_is_another_unit() -> None:
+    for one, other, fits in (("mU/l", "MU/l", False), ("pg/l", "Pg/l", False), ("mU/L", "m U/l", True)):
+        (found,) = differences(with_albumin(unit=one), with_albumin(unit=other))
+        assert (found.field, found.fits, bool(found.hint)) == ("unit", fits, fits), (one, other)
+
+
 def test_a_schema_does_not_differ_from_itself() -> None:
     assert differences(SCHEMA, with_albumin(centre=43)) == ()
     assert json.loads(as_json(())) == {"fit": True, "same": True, "differences": []}

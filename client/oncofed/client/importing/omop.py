@@ -12,7 +12,7 @@ Source: OMOP CDM 5.4, the public documentation of OHDSI.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -25,7 +25,7 @@ from oncofed.client.importing.database_rows import OpenDatabases
 from oncofed.client.importing.mapping import Source
 from oncofed.client.importing.omop_hierarchy import Hierarchy
 from oncofed.client.importing.omop_persons import Persons
-from oncofed.client.importing.omop_rows import CdmRows, DatabaseRows, FolderRows, Only
+from oncofed.client.importing.omop_rows import CdmRows, DatabaseRows, FolderRows, Only, ids_in
 from oncofed.client.importing.omop_tables import (
     ANCESTORS,
     CODE,
@@ -49,7 +49,6 @@ _NUMBER, _CONCEPT, _OPERATOR = "value_as_number", "value_as_concept_id", "operat
 _TEXTS = ("value_as_string", "value_source_value")
 _UNIT, _OWN_UNIT = "unit_concept_id", "unit_source_value"
 _NUMERIC = re.compile(r"[+-]?[.,]?\d[\d.,' ]*([eE][+-]?\d+)?", re.ASCII)
-_ID, _LARGEST = re.compile(r"\d{1,15}(\.0+)?", re.ASCII), 10**15
 _ANNOTATION = re.compile(r"\.?\{[^}]*\}")
 
 
@@ -153,27 +152,29 @@ class _Events:
         concept = self.public.concept
         for column, listed in self.source.keep.items():
             if column.casefold().endswith("_concept_id") and all(word.isdecimal() for word in listed):
-                yield Only(column.casefold(), frozenset(map(int, below.with_below(column, listed))))
+                listed_ids = frozenset(map(int, below.with_below(column, listed)))
+                yield Only(column.casefold(), listed_ids, missing=self.source.missing or ())
         codes = self.asked.codes
         if codes is None or concept is None or self.source.code != CODE:
             return
         ids = below.with_below(CODE, [code for code in codes if code.isdecimal()])
         own = frozenset(code.removeprefix(OF_SOURCE) for code in codes if code.startswith(OF_SOURCE))
         if all(code.isdecimal() or code.startswith(OF_SOURCE) for code in codes):
-            yield Only(concept, frozenset(map(int, ids)), self.public.own, own, self.asked.uncoded)
+            missing = self.source.missing or ()
+            yield Only(concept, frozenset(map(int, ids)), self.public.own, own, self.asked.uncoded, missing)
 
     # --- columns
 
     def _concepts(self, frame: pd.DataFrame, name: str) -> Places:
         ids, malformed = ids_in(Column(frame[name]), self.source.missing or ())
-        if malformed:
+        if count := int(malformed.sum()):
             where = f'{self.rows.where(self._name)}: column "{name}"'
             self.faults.append(
                 Fault(
                     where,
                     "is no concept id",
                     "Correct the cell, list its word under missing, or export the table again.",
-                    malformed,
+                    count,
                 )
             )
         return ids
@@ -257,21 +258,6 @@ class _Texts:
 
     def series(self) -> pd.Series:
         return coded(self._place, [*self._known])
-
-
-def ids_in(column: Column, missing: Collection[str] = ()) -> tuple[Places, int]:
-    """(rows,) whole numbers, 0 where a cell is empty; and in how many rows stands something else.
-
-    missing  words for "not known". Of these a whole number may be a concept, one below 0 is none.
-    """
-    gone = column.empty([word for word in missing if not word.isdecimal()])
-    if column.typed is not None:
-        found = np.where(gone, 0.0, column.typed)
-        wrong = (found % 1 != 0) | (found < 0) | (found >= _LARGEST)
-    else:
-        found = np.where(gone, 0.0, column.each(lambda text: float(text) if _ID.fullmatch(text) else np.nan, 0.0))
-        wrong = np.isnan(found)
-    return np.where(wrong, 0.0, found).astype(np.int64), int(wrong.sum())
 
 
 def texts_of_concepts(ids: Places) -> pd.Series:

@@ -19,8 +19,7 @@ from oncofed.client.importing.database_rows import OpenDatabases
 from oncofed.client.importing.drafted_sources import seen_from
 from oncofed.client.importing.mapping import Source
 from oncofed.client.importing.mapping_choices import Part
-from oncofed.client.importing.omop import ids_in
-from oncofed.client.importing.omop_rows import CdmRows, DatabaseRows, FolderRows
+from oncofed.client.importing.omop_rows import CdmRows, DatabaseRows, FolderRows, ids_in
 from oncofed.client.importing.omop_tables import OmopTable
 from oncofed.client.importing.proposed_schema import CONFIRM, analyte_marker, head_lines, marker_lines, quoted
 from oncofed.client.importing.readings import Column

@@ -7,7 +7,8 @@ the one reader of tables (`oncofed.cohort.table`); of a database the server leav
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -20,7 +21,7 @@ from oncofed.client.importing.database_rows import STREAMED, OpenDatabases, rows
 from oncofed.client.importing.mapping import Source
 from oncofed.client.importing.omop_tables import OF_VOCABULARY, PERSON_ID
 from oncofed.client.importing.omop_vocabulary import is_published, rows_of_vocabulary
-from oncofed.client.importing.readings import Column, Mask
+from oncofed.client.importing.readings import Column, Mask, Places
 from oncofed.client.importing.text_forms import form_of
 from oncofed.cohort.table import Tell, keep_to_oneself, read_table
 from oncofed.errors import Fault, InvalidInput
@@ -29,13 +30,16 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
 
 _ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz", ".parquet")
+_ID, _LARGEST = re.compile(r"\d{1,15}(\.0+)?", re.ASCII), 10**15
 
 
 @dataclass(frozen=True)
 class Only:
     """Rows whose concept is one of `concepts`; or that have none, and of which `own` is one of `words`, or nearly.
 
-    unmapped  whether all that have none are rows of it.
+    unmapped  whether all that have none are rows of it. missing: words for none, as in `ids_in`.
+
+    What is no concept id is a row of it, so that somebody refuses it.
     """
 
     column: str
@@ -43,18 +47,34 @@ class Only:
     own: str | None = None
     words: frozenset[str] = frozenset()
     unmapped: bool = False
+    missing: tuple[str, ...] = ()
 
     def of(self, frame: pd.DataFrame) -> Mask:
         """(rows,) The one rule; a server may send more rows than these."""
-        concept = Column(frame[self.column])
-        chosen = concept.among([str(each) for each in self.concepts])
-        none = concept.empty(()) | concept.among(["0"])
+        ids, malformed = ids_in(Column(frame[self.column]), self.missing)
+        chosen = malformed | np.isin(ids, list(self.concepts))
+        none = ids == 0
         if self.unmapped:
             chosen |= none
         elif self.own is not None and self.own in frame.columns and self.words:
             own = Column(frame[self.own])
             chosen |= none & (own.among(self.words) | own.near(self.words))
         return chosen
+
+
+def ids_in(column: Column, missing: Collection[str] = ()) -> tuple[Places, Mask]:
+    """(rows,) whole numbers, 0 where a cell is empty; and (rows,) where something else stands.
+
+    missing  words for "not known". Of these a whole number may be a concept, one below 0 is none.
+    """
+    gone = column.empty([word for word in missing if not word.isdecimal()])
+    if column.typed is not None:
+        found = np.where(gone, 0.0, column.typed)
+        wrong = (found % 1 != 0) | (found < 0) | (found >= _LARGEST)
+    else:
+        found = np.where(gone, 0.0, column.each(lambda text: float(text) if _ID.fullmatch(text) else np.nan, 0.0))
+        wrong = np.isnan(found)
+    return np.where(wrong, 0.0, found).astype(np.int64), wrong
 
 
 class CdmRows(Protocol):
@@ -242,8 +262,11 @@ class DatabaseRows:
             return sqlalchemy.column(known[column]).in_(values)
 
         concept: ColumnElement[int] = sqlalchemy.column(known[only.column])
-        chosen = among(only.column, only.concepts)
+        chosen = sqlalchemy.or_(among(only.column, only.concepts), concept < 0)
         unmapped = sqlalchemy.func.coalesce(concept, 0) == 0
+        if words := [word for word in only.missing if not word.isdecimal()]:
+            listed: Any = sqlalchemy.bindparam(None, words, expanding=True)
+            unmapped = sqlalchemy.or_(unmapped, sqlalchemy.cast(concept, sqlalchemy.String).in_(listed))
         if only.unmapped:
             return sqlalchemy.or_(chosen, unmapped)
         if only.own is None or only.own not in known or not only.words:

@@ -160,7 +160,9 @@ def _without_code(frame: pd.DataFrame, found: Mapping[str, Column], source: Sour
         return np.zeros(len(frame), dtype=np.bool_)
     code = found[source.code]
     told = UNCODED in frame.columns
-    without = (frame[UNCODED] > 0).to_numpy() if told else code.empty(source.missing or ())
+    without = code.empty(source.missing or ())
+    if told:
+        without = without | (frame[UNCODED] > 0).to_numpy()
     if source.part is Part.OMOP and any(word.isdecimal() for word in asked.named):
         without = without | code.among([f"{OF_SOURCE}*"])
     chosen, doubted = rows_of_words(code, asked.named, source.near_words)

@@ -5,7 +5,9 @@ from __future__ import annotations
 import gzip
 import io
 import random
+import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
@@ -22,11 +24,14 @@ from tests.postgresql import PASSWORD, Server, running_postgresql
 
 from oncofed.client.importing.catalogue import CATALOGUE, catalogue_schema
 from oncofed.client.importing.cohort_import import ImportedCohort, import_cohort
+from oncofed.client.importing.database_rows import OpenDatabases
+from oncofed.client.importing.mapping import Source
+from oncofed.client.importing.mapping_choices import Part
 from oncofed.client.importing.mapping_file import read_mapping
-from oncofed.client.importing.omop import ids_in
 from oncofed.client.importing.omop_drafting import OmopPlace, draft_omop
 from oncofed.client.importing.omop_hierarchy import Hierarchy
-from oncofed.client.importing.omop_tables import OMOP, UNITS
+from oncofed.client.importing.omop_rows import DatabaseRows, Only, ids_in
+from oncofed.client.importing.omop_tables import OMOP, UNITS, OmopTable
 from oncofed.client.importing.readings import Column
 from oncofed.client.importing.units import unit_of
 from oncofed.errors import InvalidInput
@@ -524,7 +529,41 @@ def test_a_word_for_not_known_is_no_concept(mapping: Path) -> None:
 def test_a_negative_concept_is_none_however_it_is_stored() -> None:
     for cells in ([-1.0, 5.0, np.nan], ["-1", "5", ""]):
         ids, wrong = ids_in(Column(pd.Series(cells)))
-        assert (ids.tolist(), wrong) == ([0, 5, 0], 1)
+        assert (ids.tolist(), wrong.tolist()) == ([0, 5, 0], [True, False, False])
+
+
+def test_a_word_for_no_concept_is_none_before_rows_are_chosen_and_another_is_asked(mapping: Path) -> None:
+    """Else the hospital's own code beside it would be a row of nobody, and a drug nobody knows would be none."""
+    change(mapping, ('table = "measurement"', 'table = "measurement"\nmissing = ["NULL", "-1"]'))
+    change(mapping, ('codes = ["3020460"]', 'codes = ["source:OWN"]'))
+    who = MODEL.truth["patient_id"].iloc[0]
+    cells = f"{time_zero()[int(who)]},,1.25,,8840,OWN,,"
+    for word in ("NULL", "-1", "0", ""):
+        text = f"{COLUMNS['measurement'].replace(' ', ',')}\n1,{who},{word},{cells}\n"
+        (mapping.parent / "cdm" / "measurement.csv").write_text(text)
+        read = frame(mapping).set_index("patient_id").loc[who, "log10_crp"]
+        assert read == pytest.approx(np.log10(12.5), abs=1e-12), word
+    (mapping.parent / "cdm" / "measurement.csv").write_text(text.replace(f",{who},,", f",{who},-2,"))
+    with pytest.raises(InvalidInput, match="is no concept id"):
+        frame(mapping)
+
+
+def test_a_database_sends_rows_without_a_concept_however_they_are_written(tmp_path: Path) -> None:
+    path = tmp_path / "model.db"
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("CREATE TABLE measurement (measurement_concept_id, measurement_source_value)")
+        concepts = (5, 6, 0, None, -1, "NULL")
+        database.executemany("INSERT INTO measurement VALUES (?, ?)", [(each, "OWN") for each in concepts])
+    address = tmp_path / "address"
+    address.write_text(f"sqlite:///{path}")
+    address.chmod(0o600)
+    source = Source(name="m", part=Part.OMOP, table=OmopTable.MEASUREMENT, url_file=address)
+    columns = ["measurement_concept_id", "measurement_source_value"]
+    with OpenDatabases(tmp_path) as databases:
+        rows = DatabaseRows(source, databases)
+        for unmapped, words in ((True, frozenset[str]()), (False, frozenset({"OWN"}))):
+            only = Only(columns[0], frozenset({5}), columns[1], words, unmapped, ("NULL", "-1"))
+            assert len(rows.read("measurement", columns, only=[only])) == 5
 
 
 def test_words_mean_the_nearest_concept_and_lists_every_one() -> None:

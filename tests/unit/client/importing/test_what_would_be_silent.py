@@ -6,8 +6,8 @@ import re
 from pathlib import Path
 
 import pytest
-from tests.small_fhir import MAPPING as OF_FHIR
 from tests.small_fhir import (
+    LOINC,
     SNOMED,
     Resource,
     cells,
@@ -20,6 +20,7 @@ from tests.small_fhir import (
     patient,
     two_patients,
 )
+from tests.small_fhir import MAPPING as OF_FHIR
 from tests.small_fhir import imported as of_resources
 from tests.small_tables import MAPPING, PATIENTS, SCHEMA, imported
 
@@ -230,3 +231,109 @@ def test_a_server_may_have_no_files_of_its_own(tmp_path: Path) -> None:
     servers = 'servers = { "https://our.example/fhir" = ["."], "https://lab.example/fhir" = [] }'
     mapping = OF_FHIR.replace('path = "fhir"', f'path = "fhir"\n{servers}')
     assert cells(of_resources(tmp_path, two_patients(), mapping=mapping))["a"]["crp"] == 7.5
+
+
+def of_code(code: str) -> Resource:
+    return concept("urn:hospital", code)
+
+
+CATEGORIES = {"category": [of_code("visit"), {"coding": [of_code("own")["coding"][0], of_code("wanted")["coding"][0]]}]}
+SITES = {"bodySite": [of_code("lobe"), of_code("wanted")]}
+
+
+@pytest.mark.parametrize(("part", "column"), [("conditions", "category"), ("conditions", "body_site")])
+def test_who_has_what_is_kept_as_one_of_several_is_a_patient(part: str, column: str, tmp_path: Path) -> None:
+    resources = two_patients()
+    resources[1] |= CATEGORIES if column == "category" else SITES
+    resources[4] |= {"category": [of_code("wanted")], "bodySite": [of_code("wanted")]}
+    text = OF_FHIR.replace('code = ["C34*"]', f'code = ["C34*"], {column} = ["wanted"]')
+    assert {*cells(of_resources(tmp_path, resources, mapping=text))} == {"a", "b"}
+
+
+def test_several_categories_make_rows_only_where_the_mapping_reads_them(tmp_path: Path) -> None:
+    resources = two_patients()
+    resources[2] |= CATEGORIES
+    rows = []
+    for said in ("", '\nkeep = { category = ["wanted"] }'):
+        text = OF_FHIR.replace('part = "fhir_observations"', f'part = "fhir_observations"{said}')
+        found = of_resources(tmp_path, resources, mapping=text)
+        assert cells(found)["a"]["crp"] == 7.5
+        rows += [each.rows_read for each in found.report.sources if each.name == "observations"]
+    assert rows == [3, 5]
+
+
+def test_of_several_stages_of_one_diagnosis_none_is_chosen(tmp_path: Path) -> None:
+    marker = 'name = "ecog"\nsource = "diagnoses"\ncolumn = "stage"\nwords = { I = "1", III = "3" }\ntake = "last"'
+    head, _, _ = OF_FHIR.rpartition("[[marker]]")
+    resources = two_patients()
+    resources[1] |= {"stage": [{"summary": of_code(stage)} for stage in ("I", "III")]}
+    with pytest.raises(InvalidInput, match="several values of one patient on one day"):
+        of_resources(tmp_path, resources, mapping=f"{head}[[marker]]\n{marker}\n")
+    found = of_resources(tmp_path, resources, mapping=f'{head}[[marker]]\n{marker}\nsame_day = "highest"\n')
+    assert cells(found)["a"]["ecog"] == 3
+
+
+WITHOUT_ROW = """name = "ecog"
+source = "observations"
+codes = ["69548-6"]
+words = { LA9633-4 = "1" }
+take = "last"
+without_row = "0"
+"""
+
+
+def a_variant(who: str, **content: object) -> Resource:
+    gene = {"coding": [{"system": "urn:genes", "code": "11998", "display": "TP53"}]}
+    component = {"code": concept(LOINC, "48018-6"), "valueCodeableConcept": gene}
+    return observation(who, code="69548-6", component=[component]) | content
+
+
+def test_what_has_components_alone_is_a_row_without_a_value(tmp_path: Path) -> None:
+    head, _, _ = OF_FHIR.rpartition("[[marker]]")
+    there = a_variant("a", valueCodeableConcept=concept(LOINC, "LA9633-4"))
+    resources = [*two_patients(), there, a_variant("b")]
+    found = cells(of_resources(tmp_path, resources, mapping=f"{head}[[marker]]\n{WITHOUT_ROW}"))
+    assert [found[who]["ecog"] for who in "ab"] == [1, None]
+
+
+def test_a_gene_with_a_variant_of_which_nobody_says_whether_it_is_there_is_not_measured(tmp_path: Path) -> None:
+    head, _, _ = OF_FHIR.rpartition("[[marker]]")
+    text = f'{head}[[marker]]\nname = "ecog"\nsource = "variants"\ncolumn = "TP53"\n'
+    text = text.replace(
+        "[time_zero]", '[[source]]\nname = "variants"\npath = "fhir"\npart = "fhir_variants"\n[time_zero]'
+    )
+    region = a_variant("b") | {"id": "region", "code": concept(LOINC, "53041-0")}
+    there = a_variant("a", valueCodeableConcept=concept(LOINC, "LA9633-4"))
+    for more, value in (
+        ([], 0),
+        ([a_variant("b", valueCodeableConcept=concept(LOINC, "LA18198-4"))], None),
+        ([a_variant("b"), there | of("b") | {"id": "another"}], 1),
+    ):
+        found = cells(of_resources(tmp_path, [*two_patients(), there, region, *more], mapping=text))
+        assert [found[who]["ecog"] for who in "ab"] == [1, value]
+
+
+def test_what_stands_within_another_resource_or_was_deleted_is_asked(tmp_path: Path) -> None:
+    report: Resource = {"resourceType": "DiagnosticReport", "id": "r", "status": "final", "contained": [crp(300)]}
+    with pytest.raises(InvalidInput, match="Observation: stands within another resource"):
+        of_resources(tmp_path, [*two_patients(), report | of("a")])
+    gone = {"request": {"method": "DELETE", "url": "Observation/7"}}
+    with pytest.raises(InvalidInput, match="tells of resources that were deleted"):
+        of_resources(tmp_path, [*two_patients(), {"resourceType": "Bundle", "type": "transaction", "entry": [gone]}])
+
+
+def test_a_word_for_not_known_is_no_code_of_a_procedure(tmp_path: Path) -> None:
+    head, _, _ = OF_FHIR.rpartition("[[marker]]")
+    text = head.replace(
+        "[time_zero]",
+        '[[source]]\nname = "acts"\npath = "fhir"\npart = "fhir_procedures"\nmissing = ["UNK"]\n[time_zero]',
+    )
+    text += '[[marker]]\nname = "ecog"\nsource = "acts"\ncodes = ["5-32"]\ntake = "last"\nwithout_row = "0"\n'
+    acts: list[Resource] = [
+        {"resourceType": "Procedure", "id": f"p-{who}", "status": "completed", "performedDateTime": "2020-01-20"}
+        | of(who)
+        | {"code": concept("http://fhir.de/CodeSystem/bfarm/ops", code)}
+        for who, code in (("a", "5-32"), ("b", "UNK"))
+    ]
+    with pytest.raises(InvalidInput, match="has no code, or none of the usual system"):
+        of_resources(tmp_path, [*two_patients(), *acts], mapping=text)

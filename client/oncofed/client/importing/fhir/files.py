@@ -129,6 +129,9 @@ class _Wrong:
 _NO_JSON = _Wrong("holds what is no JSON", "Export it again: it may be cut off.")
 _NO_RESOURCE = _Wrong("holds what is no FHIR resource", "Keep only bundles and resources of FHIR R4 in the folder.")
 _TWICE = _Wrong("has an object with two members of one name")
+_DELETED = _Wrong(
+    "tells of resources that were deleted, which other files may still hold", "Export the whole folder anew, at once."
+)
 _DEEP = _Wrong(f"has objects or lists nested deeper than {MOST_DEEP}, which no resource has")
 _LONG = _Wrong(
     f"has a resource or a line of more than {MOST_BYTES >> 20} MiB", "Write each resource in a line, without images."
@@ -192,6 +195,8 @@ def _entries(found: Any, full_url: str | None, wrong: Counter[_Wrong]) -> Iterat
                 elif "resource" in entry:  # an answer of a server may have none
                     url = entry.get("fullUrl")
                     waiting.append((entry["resource"], url if isinstance(url, str) else None, depth + 1))
+                elif isinstance(request := entry.get("request"), dict) and request.get("method") == "DELETE":
+                    wrong[_DELETED] += 1
 
 
 def _of_lines(stream: BinaryIO, wrong: Counter[_Wrong]) -> Iterator[Entry]:

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
 from oncofed.client.importing.fhir.clock import Clock
 from oncofed.client.importing.fhir.resources import Wanted
 from oncofed.client.importing.fhir.tables import FhirFolder, FhirTable
+from oncofed.client.importing.fhir.text_columns import each_alone
 from oncofed.client.importing.mapping import Source
 from oncofed.client.importing.moments import zone_of
 from oncofed.errors import InvalidInput
@@ -50,4 +52,5 @@ class FhirFolders:
         found = self._read[place]
         if isinstance(found, InvalidInput):
             raise found
-        return found.table(source, columns)
+        table = found.table(source, columns)
+        return replace(table, frame=each_alone(table.frame, columns))

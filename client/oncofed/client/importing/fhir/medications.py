@@ -15,10 +15,11 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
+from oncofed.client.importing.fhir.drug_codes import REFERRED, medication_codes
 from oncofed.client.importing.fhir.elements import identifier_key, objects_of, text_of
 from oncofed.client.importing.fhir.files import Entry
 from oncofed.client.importing.fhir.register import Mask
-from oncofed.client.importing.fhir.resources import REFERRED, Wanted, medication_codes
+from oncofed.client.importing.fhir.resources import Wanted
 from oncofed.client.importing.fhir.servers import Home
 from oncofed.client.importing.fhir.text_columns import Place, TextColumns, coded
 from oncofed.client.importing.mapping_choices import Part

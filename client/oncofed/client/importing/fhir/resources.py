@@ -17,6 +17,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from oncofed.client.importing.fhir.drug_codes import REFERRED, contained, medication_codes
 from oncofed.client.importing.fhir.elements import (
     ATC,
     ICD_10,
@@ -25,7 +26,6 @@ from oncofed.client.importing.fhir.elements import (
     OPS,
     SNOMED,
     Found,
-    code_of,
     codes,
     codings_of,
     concepts_of,
@@ -33,6 +33,7 @@ from oncofed.client.importing.fhir.elements import (
     extensions_of,
     found_of,
     has_code,
+    is_of,
     object_of,
     objects_of,
     or_none,
@@ -41,6 +42,7 @@ from oncofed.client.importing.fhir.elements import (
     text_of,
 )
 from oncofed.client.importing.fhir.files import Json
+from oncofed.client.importing.fhir.text_columns import several
 from oncofed.client.importing.mapping_choices import Part
 
 Row = tuple[str | None, ...]
@@ -265,16 +267,15 @@ def _condition(resource: Json, system: str | None) -> Iterator[Row]:
         if "histology-morphology-behavior" in (text_of(each, "url") or "")
         for found in codes(object_of(each, "valueCodeableConcept"), preferred=ICD_O_3)
     ]
-    stage = [
-        found for each in objects_of(resource, "stage") for found in codes(object_of(each, "summary"), preferred="")
-    ]
-    icd_o_3 = [found for each in [code, *sites] if (found := code_of(each, ICD_O_3)) is not None]
+    stages = [_first_code([object_of(each, "summary")]) for each in objects_of(resource, "stage")]
+    icd_o_3 = [found.code for each in [code, *sites] for found in codings_of(each) if is_of(found.system, ICD_O_3)]
+    snomed = [found.code for found in codings_of(code) if found.system == SNOMED]
     day = _day_of_condition(resource)
     for each in or_none(codes(code, preferred=ICD_10, only=system)):
         yield (
             *(day, day_of(resource, "onsetDateTime", "onsetPeriod.start"), day_of(resource, "recordedDate")),
-            *(each, code_of(code, SNOMED), _first(icd_o_3), _first(morphology), _first_code(sites), _first(stage)),
-            *(_words(code), _first_code(concepts_of(resource, "category"))),
+            *(each, several(snomed), several(icd_o_3), several(morphology), _codes_of(sites), several(stages)),
+            *(_words(code), _codes_of(concepts_of(resource, "category"))),
             *(_first_code([object_of(resource, "clinicalStatus")]), _verification(resource)),
         )
 
@@ -282,15 +283,15 @@ def _condition(resource: Json, system: str | None) -> Iterator[Row]:
 def _observation(resource: Json, system: str | None) -> Iterator[Row]:
     day = day_of(resource, *_FOUND)
     shared = (
-        _first_code(concepts_of(resource, "category")),
+        _codes_of(concepts_of(resource, "category")),
         text_of(resource, "status"),
-        _first_code(concepts_of(resource, "interpretation")),
-        _first_code([object_of(resource, "bodySite")]),
-        _first_code([object_of(resource, "method")]),
+        _codes_of(concepts_of(resource, "interpretation")),
+        _codes_of([object_of(resource, "bodySite")]),
+        _codes_of([object_of(resource, "method")]),
     )
     components = objects_of(resource, "component")
-    found = found_of(resource)
-    holders = [*([resource] if found is not None or not components else []), *components]
+    # Also where its components alone have values: a patient with it is none without a row.
+    holders = [resource, *components]
     listed = [(codes(object_of(each, "code"), preferred=LOINC, only=system), each) for each in holders]
     if not any(told for told, _ in listed):
         yield day, None, None, None, None, *shared
@@ -322,15 +323,11 @@ def _variant(resource: Json, _: str | None) -> Iterator[Row]:
 def _procedure(resource: Json, system: str | None) -> Iterator[Row]:
     code = object_of(resource, "code")
     shared = (
-        *(_words(code), _first_code(concepts_of(resource, "category")), text_of(resource, "status")),
-        _first_code(concepts_of(resource, "bodySite")),
+        *(_words(code), _codes_of(concepts_of(resource, "category")), text_of(resource, "status")),
+        _codes_of(concepts_of(resource, "bodySite")),
     )
     for each in or_none(codes(code, preferred=OPS, only=system)):
         yield day_of(resource, *_PERFORMED), day_of(resource, "performedPeriod.end"), each, "1", *shared
-
-
-REFERRED = "?medication "
-"""Before the reference to a medication that is another resource, in place of a code."""
 
 
 def _medication(resource: Json, system: str | None) -> Iterator[Row]:
@@ -339,41 +336,15 @@ def _medication(resource: Json, system: str | None) -> Iterator[Row]:
     told = object_of(resource, "medicationReference")
     if (reference := reference_in(told)) is not None:
         if reference.startswith("#"):
-            drug = _contained(inside, reference)
+            drug = contained(inside, reference)
         else:
             referred = f"{REFERRED}{reference}"
     elif (display := text_of(told, "display")) is not None:
         drug = {"code": {"text": display}}
     words = _words(object_of(drug, "code"))
-    shared = (words, _first_code(concepts_of(resource, "category")), text_of(resource, "status"))
+    shared = (words, _codes_of(concepts_of(resource, "category")), text_of(resource, "status"))
     for each in or_none([referred] if referred is not None else medication_codes(drug, system, inside)):
         yield day_of(resource, *_EFFECTIVE), day_of(resource, "effectivePeriod.end"), each, "1", *shared
-
-
-def _contained(inside: Sequence[Json], reference: str) -> Json:
-    return next((each for each in inside if text_of(each, "id") in (reference, reference[1:])), {})
-
-
-def medication_codes(medication: Json, system: str | None, inside: Sequence[Json]) -> list[str]:
-    """Of the usual system (or of `system` alone) those of the medication and of its ingredients; else its first one.
-
-    inside  the resources that are contained beside it. An ingredient that is another resource is `REFERRED`.
-    """
-    ingredients = objects_of(medication, "ingredient")
-    own = object_of(medication, "code")
-    concepts = [own, *(object_of(each, "itemCodeableConcept") for each in ingredients)]
-    found = [code for each in concepts for code in codes(each, preferred=ATC, only=system or ATC)]
-    if not found and system is None:
-        found = codes(own, preferred=ATC) or [code for each in concepts for code in codes(each, preferred=ATC)]
-    others = [each for each in inside if each is not medication]  # none is its own ingredient
-    for each in ingredients:
-        if (reference := reference_in(object_of(each, "itemReference"))) is None:
-            continue
-        if reference.startswith("#"):
-            found += medication_codes(_contained(others, reference), system, others)
-        else:
-            found.append(f"{REFERRED}{reference}")
-    return list(dict.fromkeys(found))
 
 
 _ROWS: Mapping[Part, Callable[[Json, str | None], Iterator[Row]]] = {
@@ -386,8 +357,12 @@ _ROWS: Mapping[Part, Callable[[Json, str | None], Iterator[Row]]] = {
 }
 
 
-def _first(found: Sequence[str]) -> str | None:
-    return found[0] if found else None
+def _codes_of(concepts: Sequence[Json]) -> str | None:
+    """All, of every system, as `several`; the text of a concept without one."""
+    told: list[str | None] = []
+    for each in concepts:
+        told += [code.code for code in codings_of(each)] or [text_of(each, "text")]
+    return several(told)
 
 
 def _first_code(concepts: Sequence[Json]) -> str | None:

@@ -20,6 +20,7 @@ import pandas as pd
 
 from oncofed.client.importing.fhir.clock import Clock
 from oncofed.client.importing.fhir.contacts import Contacts
+from oncofed.client.importing.fhir.contained import Contained
 from oncofed.client.importing.fhir.elements import OtherForm, object_of, reference_in, text_of
 from oncofed.client.importing.fhir.files import Entry, FhirFiles
 from oncofed.client.importing.fhir.focus import Findings, focus_of, is_modified
@@ -49,7 +50,7 @@ from oncofed.client.importing.fhir.source import (
 from oncofed.client.importing.fhir.subjects import Person, Persons, person
 from oncofed.client.importing.fhir.text_columns import Place, TextColumns, Texts, coded, days_of, numbers_in, whole_days
 from oncofed.client.importing.fhir.variants import by_gene
-from oncofed.client.importing.fhir.vital_status import deaths_of_nobody, filled, refuse_modified, vital_status
+from oncofed.client.importing.fhir.vital_status import deaths_of_nobody, filled, listed, refuse_modified, vital_status
 from oncofed.client.importing.mapping import Source
 from oncofed.client.importing.mapping_choices import Part
 from oncofed.client.importing.moments import UNSAID
@@ -120,8 +121,10 @@ class FhirFolder:
     def _read(self) -> None:
         files = FhirFiles(self.path)
         wrong: Counter[str] = Counter()
+        contained = Contained(kind for each in self.wanted for kind in KINDS[each.part].split("/"))
         for entry in files.entries():
             self._findings.look_at(entry)
+            contained.look_at(entry.resource)
             if entry.resource["resourceType"] in KNOWN:
                 try:
                     self._add(entry if self._apart is None else self._apart.of(entry))
@@ -132,6 +135,7 @@ class FhirFolder:
         name, what = self.path.name, "is of another form than FHIR R4 gives it"
         remedy = "Export it again as FHIR R4 says, or take these resources out."
         faults = [Fault(f"{name}: {element}", what, remedy, count) for element, count in sorted(wrong.items())]
+        faults += contained.faults(name)
         self._home = self._servers.home(alone=self.one_server)
         persons = Persons([each for _, each in self._persons], identifier=None, home=self._home)
         copies = self.register.copies(self._meant_by_each(persons))
@@ -345,13 +349,11 @@ class FhirFolder:
         notes += deaths_of_nobody(of_nobody, self.path.name, source)
         merged = [place for place in range(len(numbers)) if persons.final(place) != place]
         after_of = [by_identity.get(persons.identity(place) or "") for place in merged]
-        told = zip(*(_listed(table.cells(name, all_rows[merged])) for name in ("deceased", "death_date")), strict=True)
+        told = zip(*(listed(table.cells(name, all_rows[merged])) for name in ("deceased", "death_date")), strict=True)
         for after, (deceased, day) in zip(after_of, told, strict=True):
             if deceased == "true" and after is not None:
                 elsewhere[after] = elsewhere.get(after, frozenset()) | ({day} if day is not None else frozenset())
-        status = vital_status(
-            _listed(table.cells("deceased", rows)), _listed(table.cells("death_date", rows)), elsewhere
-        )
+        status = vital_status(listed(table.cells("deceased", rows)), listed(table.cells("death_date", rows)), elsewhere)
         notes += status.notes
         index = np.array([*range(len(own)), *(place for place, _ in status.further)], dtype=np.int64)
         columns = {PATIENT: pd.Series(np.array(identities, dtype=object)[index], dtype=object)}
@@ -363,8 +365,8 @@ class FhirFolder:
                 columns[name] = whole_days(days, name, source, notes)
                 continue
             else:
-                told_before = zip(after_of, _listed(table.cells(name, all_rows[merged])), strict=True)
-                texts = filled(_listed(table.cells(name, rows)), told_before)
+                told_before = zip(after_of, listed(table.cells(name, all_rows[merged])), strict=True)
+                texts = filled(listed(table.cells(name, rows)), told_before)
                 cells = whole_days(texts, name, source, notes) if name in DAYS else pd.Series(texts, dtype=object)
             columns[name] = cells.iloc[index].reset_index(drop=True)
         return pd.DataFrame(columns)
@@ -393,7 +395,3 @@ class FhirFolder:
         if found.no_day:
             notes.append(f"{found.no_day:,} resources tell a contact on what is no day, and none by it")
         return found.days
-
-
-def _listed(cells: pd.Series) -> list[str | None]:
-    return [cell if isinstance(cell, str) else None for cell in cells]

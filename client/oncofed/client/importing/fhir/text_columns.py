@@ -7,7 +7,7 @@ a mapping reads and with how many different cells they have, and not with the re
 from __future__ import annotations
 
 from array import array
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,27 @@ Place = NDArray[np.int64]
 def numbers_in(buffer: array[Any] | bytearray, kind: type[np.generic]) -> NDArray[Any]:
     """What is in it, of this kind, without a copy."""
     return np.frombuffer(buffer, dtype=kind) if len(buffer) else np.zeros(0, dtype=kind)
+
+
+_BETWEEN = "\x1f"
+"""Of several texts in one cell."""
+
+
+def several(texts: Iterable[str | None]) -> str | None:
+    """One cell of them, each once; `each_alone` makes a row for each."""
+    return _BETWEEN.join(dict.fromkeys(filter(None, texts))) or None
+
+
+def each_alone(frame: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
+    """With a row for each text of a cell, in these columns; what nobody reads makes no rows."""
+    for name in columns:
+        cells = frame[name] if name in frame.columns else None
+        if cells is None or not isinstance(cells.dtype, pd.CategoricalDtype):
+            continue
+        if any(_BETWEEN in text for text in cells.cat.categories):
+            alone = cells.astype(object).str.split(_BETWEEN)
+            frame = frame.assign(**{name: alone}).explode(name, ignore_index=True)
+    return frame
 
 
 class Texts:

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+import pandas as pd
+
 from oncofed.client.importing.mapping import Source
 from oncofed.client.importing.mapping_choices import Without
 from oncofed.errors import Fault, InvalidInput
@@ -97,3 +99,7 @@ def filled(texts: list[str | None], before: Iterable[tuple[int | None, str | Non
         next(iter(said.get(place, ()))) if text is None and len(said.get(place, ())) == 1 else text
         for place, text in enumerate(texts)
     ]
+
+
+def listed(cells: pd.Series) -> list[str | None]:
+    return [cell if isinstance(cell, str) else None for cell in cells]
