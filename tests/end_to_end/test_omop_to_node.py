@@ -248,6 +248,8 @@ def test_the_page_leads_from_a_database_to_a_node_that_the_coordinator_sees() ->
         with typed.serving(start):
             until(lambda: own.online() == 1, seconds=600, what="the coordinator sees the node")
             typed.seconds[start] = (time.monotonic() - began, 0.0)
+            listening = NodeFolder(typed.folder / "node").socket
+            until(listening.exists, seconds=120, what="the guard listens, which loads torch first")
             told = typed.type(doctor, may_fail=True)
             assert "is not running" not in told, told
     for line, (wall, processor) in typed.seconds.items():
