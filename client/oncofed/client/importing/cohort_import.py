@@ -20,7 +20,7 @@ from oncofed.client.importing.asked import asked_of
 from oncofed.client.importing.database_rows import OpenDatabases
 from oncofed.client.importing.fhir.folders import FhirFolders
 from oncofed.client.importing.fhir.vital_status import MODIFIED_MEANS, REMEDY_OF_MODIFIED
-from oncofed.client.importing.mapping_choices import Part, Without
+from oncofed.client.importing.mapping_choices import Near, Part, Without
 from oncofed.client.importing.mapping_file import CohortMapping
 from oncofed.client.importing.markers import imported_marker
 from oncofed.client.importing.outcomes import ImportedOutcome, imported_outcome, time_zero
@@ -75,6 +75,9 @@ class _Import:
     def imported(self) -> ImportedCohort:
         tables = self._tables()
         self.whose = self._patients(tables[self.head.patients])
+        if any(table.source.near_identifiers is Near.ALIKE for table in tables.values()):
+            everybody = frozenset(each for table in tables.values() for each in table.identifiers.dropna().unique())
+            self.whose = replace(self.whose, everybody=everybody)
         self.patient_ids = self.whose.identifiers
         listed = len(self.patient_ids)
         self.at_fault = np.zeros(listed, dtype=np.bool_)

@@ -197,15 +197,12 @@ def _of_names(where: str, right: Sequence[object], sources: Sequence[Source]) ->
             source = known.get(head.patients if each.source is None else each.source)
             if source is not None:
                 yield from _of_marker_source(f"{where}: {place}", each, source, dated=dated)
-                gone = head.missing if source.missing is None else source.missing
-                gone = gone if each.missing is None else each.missing
+                theirs = head.missing if source.missing is None else source.missing
+                gone = theirs if each.missing is None else each.missing
                 yield from meant_twice(f"{where}: {place}", words=tuple(each.words), missing=gone)
-                every = (
-                    () if each.not_measured else (*(head.missing if source.missing is None else source.missing), *gone)
-                )
-                yield from missing_values(
-                    f'{where}: [[source]] "{source.name}"', made_values(source, each.codes), every
-                )
+                made = () if each.not_measured else made_values(source, each.codes)
+                yield from missing_values(f'{where}: [[source]] "{source.name}"', made, theirs)
+                yield from missing_values(f"{where}: {place}", made, each.missing or ())
 
 
 def _of_marker_source(where: str, marker: MappedMarker, source: Source, *, dated: bool) -> Iterator[Fault]:

@@ -84,7 +84,7 @@ def missing_values(where: str, values: tuple[str, ...], missing: tuple[str, ...]
     """Where a word for "not known" is a value that no cell has, and that is made of what a source tells."""
     if _meanings(values) & _meanings(missing):
         what = f"has a word that is a value here ({' and '.join(values)}: whether there is one)"
-        yield Fault(f"{where}, missing", what, "Give this source words of its own, without it, such as missing = [].")
+        yield Fault(f"{where}, missing", what, "Give it words of its own here, without this one, such as missing = [].")
 
 
 def one_nearness(where: str, said: Sequence[Near | None]) -> Iterator[Fault]:

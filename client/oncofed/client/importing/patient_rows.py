@@ -134,11 +134,13 @@ class PatientRows:
 class Whose:
     """The patients of the study, by their identifiers.
 
-    one  other spellings in their own source, where the mapping says that these are alike.
+    one        other spellings in their own source, where the mapping says that these are alike.
+    everybody  who stands in any source: of two who are near to a patient in two sources, none may be near to the other.
     """
 
     identifiers: tuple[str, ...]
     one: Mapping[str, str] = field(default_factory=dict)
+    everybody: frozenset[str] = frozenset()
 
     @cached_property
     def _places(self) -> dict[str, int]:
@@ -148,6 +150,10 @@ class Whose:
     @cached_property
     def _spellings(self) -> Spellings:
         return Spellings(self._places, names=True)
+
+    @cached_property
+    def _doubted(self) -> frozenset[str]:
+        return classes(self.everybody).doubted
 
     def __contains__(self, identifier: object) -> bool:
         return identifier in self._places
@@ -160,7 +166,12 @@ class Whose:
         """
         codes, found = pd.factorize(identifiers)
         strangers = [each for each in found if each not in self._places]
-        alike, doubted = meant_by(strangers, self._spellings, near, one=self.one) if strangers else ({}, ())
+        alike, doubted = (
+            meant_by(strangers, self._spellings, near, one=self.one) if strangers else ({}, frozenset[str]())
+        )
+        if alike and (several := self._doubted & alike.keys()):
+            doubted |= several
+            alike = {each: patient for each, patient in alike.items() if each not in several}
         places = np.array([*(self._places.get(alike.get(each, each), -1) for each in found), -1], dtype=np.int64)
         return places[codes], np.array([*(each in doubted for each in found), False], dtype=np.bool_)[codes]
 

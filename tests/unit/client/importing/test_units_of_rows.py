@@ -444,6 +444,21 @@ def test_identifiers_are_one_only_where_each_is_near_to_each(
         )
 
 
+@pytest.mark.parametrize("listed", ["111", "1-11"])
+def test_two_sources_give_one_patient_no_rows_of_two_people(listed: str, tmp_path: Path) -> None:
+    """Each by itself holds one who is near to the patient, or to who is."""
+    alike = 'near_identifiers = "alike"'
+    own = f'[[source]]\nname = "follow"\npath = "follow.csv"\npatient = "id"\n{alike}\nof_nobody = "leave_out"\n'
+    text = MAPPING.replace('[[outcome]]\nname = "os"', f'{own}[[outcome]]\nname = "os"\nsource = "follow"')
+    text = text.replace("[mapping]", '[mapping]\nwithout_outcome = "leave_out"')
+    (tmp_path / "follow.csv").write_text(PATIENTS.replace("\n1,", "\n11-1,"))
+    rows, patients = HEADER + "111,2021-01-01,crp,7,mg/l\n", PATIENTS.replace("\n1,", f"\n{listed},")
+    if listed == "111":
+        rows = rows.replace("\n111", "\n1-11")
+    with pytest.raises(InvalidInput, match=r'laboratory.csv: column "id": would be of several patients .*\(1 row\)'):
+        imported(tmp_path, rows, unit="mg/l", marker='codes = ["crp"]', patients=patients, mapping=text, source=alike)
+
+
 def test_two_sources_do_not_differ_on_what_is_one_patient(tmp_path: Path) -> None:
     """A patient with two spellings would have the rows of one of them alone."""
     patients = PATIENTS + "02,alive,,2021-07-01,2021-01-01\n"

@@ -322,6 +322,33 @@ def test_what_stands_within_another_resource_or_was_deleted_is_asked(tmp_path: P
         of_resources(tmp_path, [*two_patients(), {"resourceType": "Bundle", "type": "transaction", "entry": [gone]}])
 
 
+def test_a_death_that_stands_within_another_resource_is_asked_where_only_patients_are_read(tmp_path: Path) -> None:
+    """Else the patient would be alive."""
+    resources = [each for each in two_patients() if each["resourceType"] != "Observation"]
+    resources[0].pop("deceasedDateTime")
+    death = observation("a", "2020-04-19") | {"code": concept(SNOMED, "184305005")}
+    report: Resource = {"resourceType": "DiagnosticReport", "id": "r", "status": "final", "contained": [death]}
+    text = OF_FHIR.replace('[[source]]\nname = "observations"\npath = "fhir"\npart = "fhir_observations"\n', "")
+    text = f'{text.partition("[[marker]]")[0]}[[marker]]\nnames = ["crp", "ecog"]\nnot_measured = true\n'
+    with pytest.raises(InvalidInput, match="Observation: stands within another resource"):
+        of_resources(tmp_path, [*resources, report | of("a")], mapping=text)
+
+
+def test_a_word_that_is_a_value_is_told_where_it_stands(tmp_path: Path) -> None:
+    head, _, _ = OF_FHIR.rpartition("[[marker]]")
+    source, marker = '[[source]]\nname = "acts"', '[[marker]]\nname = "ecog"'
+    for word_of, of_source, of_marker in (
+        (r'\[\[source\]\] "acts", missing', 'missing = ["1"]', ""),
+        (r'\[\[marker\]\] "ecog", missing', "", 'missing = ["1"]'),
+    ):
+        text = head.replace(
+            "[time_zero]", f'{source}\npath = "fhir"\npart = "fhir_procedures"\n{of_source}\n[time_zero]'
+        )
+        text += f'{marker}\nsource = "acts"\ncodes = ["5-32"]\ntake = "last"\nwithout_row = "0"\n{of_marker}\n'
+        with pytest.raises(InvalidInput, match=f"mapping.toml: {word_of}: has a word that is a value here"):
+            of_resources(tmp_path, two_patients(), mapping=text)
+
+
 def test_a_word_for_not_known_is_no_code_of_a_procedure(tmp_path: Path) -> None:
     head, _, _ = OF_FHIR.rpartition("[[marker]]")
     text = head.replace(

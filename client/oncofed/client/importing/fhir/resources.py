@@ -178,7 +178,7 @@ def told_by(resource: Json, wanted: Sequence[Wanted], today: date) -> Told:
             named = each.part in _USUAL and any(row[COLUMNS[each.part].index("code")] for row in found)
             if each.part in _USUAL and not (named and _has_code_of(resource, *_USUAL[each.part], each.system)):
                 codeless.append(place)
-    dead, death = _death(resource)
+    dead, death = death_told(resource)
     contact = _day_of_condition(resource) if kind == "Condition" else day_of(resource, *_contact_of(resource, today))
     subject = None if kind == "Patient" else reference_of(resource)
     return Told(
@@ -223,7 +223,8 @@ def _contact_of(resource: Json, today: date) -> tuple[str, ...]:
     return names[1:] if end is not None and end > today.isoformat() else names
 
 
-def _death(resource: Json) -> tuple[bool, str | None]:
+def death_told(resource: Json) -> tuple[bool, str | None]:
+    """Whether it says that its patient has died, other than as a patient; and on which day. Raises OtherForm."""
     if resource["resourceType"] == "Observation":
         code = object_of(resource, "code")
         if has_code(code, (SNOMED, "184305005")):
