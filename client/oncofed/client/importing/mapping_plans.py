@@ -14,7 +14,8 @@ from dataclasses import dataclass
 
 from oncofed.client.importing.analytes import BY_NAME, Analyte, factor_between
 from oncofed.client.importing.mapping import MappedMarker, MappingFile, Source
-from oncofed.client.importing.mapping_choices import Part, Take, Transform
+from oncofed.client.importing.mapping_choices import OF_STUDY_FOLDER, Part, Take, Transform
+from oncofed.client.importing.primary_samples import Samples
 from oncofed.cohort.letters import plain
 from oncofed.cohort.schema import Kind, Marker, StudySchema, TimeUnit
 from oncofed.errors import Fault
@@ -89,12 +90,31 @@ def faults_with_schema(
         yield Fault(f"{where}: [[marker]]", f"there is none for {shown} of the schema", remedy)
     for plan in plans:
         yield from _of_marker(f'{where}: [[marker]] "{plan.marker.name}"', plan, file)
+    yield from _of_shared_cells(where, file, plans)
     if schema.site_column is not None and file.mapping.site is None and file.mapping.site_column is None:
         remedy = "Name the hospital of all patients (site), or the column with it (site_column)."
         yield Fault(
             f"{where}: [mapping], site", f'is missing: the schema has the column "{schema.site_column}"', remedy
         )
     yield from _of_outcomes(where, file, schema)
+
+
+def _of_shared_cells(where: str, file: MappingFile, plans: Sequence[MarkerPlan]) -> Iterator[Fault]:
+    """A primary sample's cell takes the place of others where it is known: for all who read it, or nobody."""
+    folders = {
+        each.name: each for each in file.source if each.part in OF_STUDY_FOLDER and each.samples is not Samples.ALL
+    }
+    first: dict[tuple[str, str], tuple[str, frozenset[str]]] = {}
+    for plan in plans:
+        if plan.column is None or (source := folders.get(plan.source)) is None:
+            continue
+        own = frozenset((source.missing if plan.mapped.missing is None else plan.mapped.missing) or ())
+        other, theirs = first.setdefault((plan.source, plan.column), (plan.marker.name, own))
+        if own != theirs:
+            what = (
+                f'has other words than "{other}" of the same column, so a primary sample counts for one of them alone'
+            )
+            yield Fault(f'{where}: [[marker]] "{plan.marker.name}", missing', what, "Give both markers the same words.")
 
 
 def _of_marker(where: str, plan: MarkerPlan, file: MappingFile) -> Iterator[Fault]:

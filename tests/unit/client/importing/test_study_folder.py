@@ -538,6 +538,22 @@ def test_a_primary_sample_of_which_nothing_is_known_takes_no_place(
     assert imported(tmp_path).table.to_pandas()["value"].tolist() == [counts]
 
 
+@pytest.mark.parametrize(("first", "second"), [('["9"]', "[]"), ("[]", '["9"]'), ('["9"]', '["9"]')])
+def test_two_markers_of_one_gene_have_the_same_words_for_not_known(first: str, second: str, folder: Path) -> None:
+    """Else a primary sample that one of them does not know would take the other sample's place, or none, for both."""
+    schema, mapping = (folder / name for name in ("schema.toml", "mapping.toml"))
+    for name, words in (("again", first), ("once_more", second)):
+        described = f'\n[[marker]]\nname = "{name}"\nmodality = "clinical"\nkind = "binary"\n'
+        schema.write_text(schema.read_text() + described)
+        mapped = f'\n[[marker]]\nname = "{name}"\nsource = "mutations"\ncolumn = "BRAF"\nmissing = {words}\n'
+        mapping.write_text(mapping.read_text() + mapped + 'may_be_absent = ["BRAF"]\n')
+    if first == second:
+        imported(folder)
+        return
+    with pytest.raises(InvalidInput, match='"once_more", missing: has other words than "again" of the same column'):
+        imported(folder)
+
+
 def test_a_word_for_not_known_is_none_of_the_values_of_a_gene(folder: Path) -> None:
     """Else who has no variant, and is told so as 0, would be unknown wherever 0 stands for that elsewhere."""
     change(folder / "mapping.toml", ('whole = ["WES"]', 'whole = ["WES"]\nmissing = ["0", "NA"]'))
