@@ -1,4 +1,4 @@
-"""Which texts do a hospital's pages have, and what does a catalog lack? Found in their code and templates, unseen.
+"""Which texts do pages and reports have, and what do the catalogs lack? Found in their code and templates, unseen.
 
 `python -m tests.page_texts de` writes what the catalog lacks, as entries to be filled in, and what nobody says any
 more.
@@ -13,15 +13,32 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from oncofed.client.pages.languages import catalog_text
+import jinja2
+
 from oncofed.client.pages.rendering import templates_in
-from oncofed.words.catalog import Entry, read_catalog
+from oncofed.server.report.html_page import templates_of
+from oncofed.words.catalog import Entry
 from oncofed.words.language import ENGLISH
+from oncofed.words.languages import catalog_entries
 
 ROOT = Path(__file__).parent.parent
 PAGES = ROOT / "client/oncofed/client/pages"
+REPORTS = (
+    "between_hospitals",
+    "plots",
+    "released_calibration",
+    "released_explanations",
+    "released_options",
+)
+"""Of the modules that make reports: those that speak other languages."""
+ENGLISH_ALONE = ("released_counts.html.j2", "validated.html.j2")
+"""Templates of reports that are in English so far."""
 TAKEN_FROM = (
     "client/oncofed/client/records/audit_entries.py",
+    "client/oncofed/client/patients/cohort_explanation.py",
+    "shared/oncofed/treatment/trial_words.py",
+    "simulations/oncofed/simulations/report",
+    *(f"server/oncofed/server/report/{name}.py" for name in REPORTS),
     *(f"shared/oncofed/{folder}" for folder in ("words", "explanation", "picture", "local_pages")),
 )
 """Whose words stand on the pages, too."""
@@ -52,8 +69,14 @@ def texts() -> dict[tuple[str, str], Text]:
 
 
 def _of_templates() -> Iterator[Text]:
-    environment = templates_in(ENGLISH)
+    for environment in (templates_in(ENGLISH), templates_of("oncofed.simulations.report", ENGLISH)):
+        yield from _of_environment(environment)
+
+
+def _of_environment(environment: jinja2.Environment) -> Iterator[Text]:
     for name in environment.list_templates(extensions=["j2"]):
+        if name in ENGLISH_ALONE:
+            continue
         assert environment.loader is not None
         source, _, _ = environment.loader.get_source(environment, name)
         for line, function, said in environment.extract_translations(source):  # type: ignore[attr-defined]
@@ -109,8 +132,7 @@ def _stub(each: Text) -> str:
 
 def entries(code: str) -> dict[tuple[str, str], Entry]:
     """Of a catalog, without its header."""
-    found = read_catalog(catalog_text(code), where=f"{code}.po")
-    return {(each.context, each.text): each for each in found if each.text}
+    return {(each.context, each.text): each for each in catalog_entries(code) if each.text}
 
 
 def main(code: str) -> None:

@@ -17,6 +17,7 @@ import jinja2
 from starlette.responses import FileResponse, Response
 
 from oncofed.words.language import ENGLISH, Language
+from oncofed.words.templates import speaking
 
 _HERE = "oncofed.local_pages"
 _SCRIPT, _STYLE = "text/javascript; charset=utf-8", "text/css; charset=utf-8"
@@ -33,16 +34,9 @@ def environment_of(
         trim_blocks=True,
         lstrip_blocks=True,
         loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package), jinja2.PackageLoader(_HERE)]),
-        extensions=["jinja2.ext.i18n"],
     )
-    environment.policies["ext.i18n.trimmed"] = True
-    translated = say.translations
-    environment.install_gettext_callables(  # type: ignore[attr-defined]  # of the extension
-        translated.gettext, translated.ngettext, newstyle=True, pgettext=translated.pgettext
-    )
-    environment.globals["language"] = say
     environment.filters.update(filters)
-    return environment
+    return speaking(environment, say)
 
 
 @cache

@@ -14,6 +14,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from oncofed.picture.drawing import FAINT, FONT_SIZE, QUIET, WIDTH, Stroke, circle, line, rectangle, rising_text, text
+from oncofed.words.language import ENGLISH, Language
 
 FloatArray = NDArray[np.float64]
 
@@ -115,21 +116,22 @@ def round_ticks(low: float, high: float, *, about: int = 7) -> tuple[float, ...]
     )
 
 
-def to_limits(low: float, high: float, *, about: int = 7) -> tuple[tuple[float, str], ...]:
+def to_limits(low: float, high: float, *, about: int = 7, say: Language = ENGLISH) -> tuple[tuple[float, str], ...]:
     """Round ticks with what is written there: as many decimals as tell them apart."""
-    return tuple((value, plain_tick(value)) for value in round_ticks(low, high, about=about))
+    return tuple((value, plain_tick(value, say=say)) for value in round_ticks(low, high, about=about))
 
 
-def counts(high: float, *, about: int = 7) -> tuple[tuple[float, str], ...]:
+def counts(high: float, *, about: int = 7, say: Language = ENGLISH) -> tuple[tuple[float, str], ...]:
     """Of whole things, from 0: no tick between two of them."""
-    return tuple((value, f"{value:,.0f}") for value in round_ticks(0, high, about=about) if value == round(value))
+    ticks = (value for value in round_ticks(0, high, about=about) if value == round(value))
+    return tuple((value, say.figures(f"{value:,.0f}")) for value in ticks)
 
 
-def shares(low: float, high: float, *, about: int = 6) -> tuple[tuple[float, str], ...]:
+def shares(low: float, high: float, *, about: int = 6, say: Language = ENGLISH) -> tuple[tuple[float, str], ...]:
     """Of shares, written as per cent."""
     found = round_ticks(low, high, about=about)
-    return tuple((value, f"{plain_tick(100 * value)}\N{NO-BREAK SPACE}%") for value in found)
+    return tuple((value, f"{plain_tick(100 * value, say=say)}\N{NO-BREAK SPACE}%") for value in found)
 
 
-def plain_tick(value: float) -> str:
-    return f"{value:.6g}".replace("-", "\N{MINUS SIGN}")
+def plain_tick(value: float, *, say: Language = ENGLISH) -> str:
+    return say.figures(f"{value:.6g}").replace("-", "\N{MINUS SIGN}")

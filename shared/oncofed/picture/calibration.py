@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from oncofed.picture.axes import Axis, Key, across, counts, legend, shares, upright
 from oncofed.picture.drawing import BLUE, GREY, SKY, Stroke, circle, line, rectangle, report_picture
 from oncofed.picture.rows import BELOW
+from oncofed.words.language import ENGLISH, Language
 
 FloatArray = NDArray[np.float64]
 
@@ -33,20 +34,20 @@ class Point:
 
 
 def calibration_picture(
-    points: Sequence[Point], risk: FloatArray, *, top: float, risk_by: str, alternative: str
+    points: Sequence[Point], risk: FloatArray, *, top: float, risk_by: str, alternative: str, say: Language = ENGLISH
 ) -> Markup:
     """top: of both axes. risk: (patients,) as predicted. risk_by: the horizon in words."""
     keys = [
-        Key("observed, 95 % interval", Stroke(BLUE), dot=True),
-        Key("perfect agreement", Stroke(GREY, "dot", 1.2)),
+        Key(say("observed, 95 % interval"), Stroke(BLUE), dot=True),
+        Key(say("perfect agreement"), Stroke(GREY, "dot", 1.2)),
     ]
     entries, begin = legend(keys, left=_LEFT, top=0, right=_WIDTH)
     begin += 8
     bottom = begin + _SIDE
-    ticks = shares(0.0, top)
+    ticks = shares(0.0, top, say=say)
     x, y = Axis(0.0, top, _LEFT, _RIGHT, ticks), Axis(0.0, top, bottom, begin, ticks)
     marks = [*entries, *across(x, top=begin, bottom=bottom, title="")]
-    marks += upright(y, left=_LEFT, right=_RIGHT, title=f"observed risk {risk_by}")
+    marks += upright(y, left=_LEFT, right=_RIGHT, title=say("observed risk %(by)s", by=risk_by))
     marks.append(line(x.at(0.0), y.at(0.0), x.at(top), y.at(top), Stroke(GREY, "dot", 1.2)))
     for point in points:
         place, stroke = x.at(point.predicted), Stroke(BLUE, width=1.4)
@@ -56,9 +57,9 @@ def calibration_picture(
     found, edges = np.histogram(risk, bins=np.linspace(0.0, top, _BINS + 1))
     most = float(max(found.max(), 1))
     low = bottom + 40 + _COUNTS
-    z = Axis(0.0, 1.05 * most, low, low - _COUNTS, counts(most, about=2))
-    marks += across(x, top=low - _COUNTS, bottom=low, title=f"predicted risk {risk_by}")
-    marks += upright(z, left=_LEFT, right=_RIGHT, title="patients")
+    z = Axis(0.0, 1.05 * most, low, low - _COUNTS, counts(most, about=2, say=say))
+    marks += across(x, top=low - _COUNTS, bottom=low, title=say("predicted risk %(by)s", by=risk_by))
+    marks += upright(z, left=_LEFT, right=_RIGHT, title=say("patients"))
     for number, left, right in zip(found.tolist(), edges[:-1].tolist(), edges[1:].tolist(), strict=True):
         if number:
             wide, high = x.at(right) - x.at(left), low - z.at(number)

@@ -24,6 +24,7 @@ from oncofed.picture.drawing import (
     report_picture,
     text,
 )
+from oncofed.words.language import ENGLISH, Language
 
 FloatArray = NDArray[np.float64]
 
@@ -44,16 +45,16 @@ class Course:
     chance: tuple[float, str] | None = None
 
 
-def courses_picture(courses: Sequence[Course], *, rounds: int, alternative: str) -> Markup:
+def courses_picture(courses: Sequence[Course], *, rounds: int, alternative: str, say: Language = ENGLISH) -> Markup:
     """rounds: of the level axis, which may be more than there have been."""
     wide = (REPORT_WIDTH - 24 - _LEFT - _GAP * (len(courses) - 1)) / len(courses)
     marks: list[Markup] = []
     for place, course in enumerate(courses):
-        marks += _panel(course, left=_LEFT + place * (wide + _GAP), wide=wide, rounds=rounds)
+        marks += _panel(course, left=_LEFT + place * (wide + _GAP), wide=wide, rounds=rounds, say=say)
     return report_picture(height=_BOTTOM + 52, marks=marks, alternative=alternative)
 
 
-def _panel(course: Course, *, left: float, wide: float, rounds: int) -> list[Markup]:
+def _panel(course: Course, *, left: float, wide: float, rounds: int, say: Language) -> list[Markup]:
     known = course.values[np.isfinite(course.values)].tolist()
     ends = [*known, *([] if course.chance is None else [course.chance[0]])]
     low, high = min(ends, default=0.0) if course.low is None else course.low, max(ends, default=1.0)
@@ -61,11 +62,11 @@ def _panel(course: Course, *, left: float, wide: float, rounds: int) -> list[Mar
     room = max(0.08 * (high - low), 0.002 * max(abs(low), abs(high))) or 1.0
     low -= room if course.low is None else 0.0
     high += room
-    ticks = tuple(tick for tick in counts(rounds, about=6) if tick[0] >= 1) or ((1.0, "1"),)
+    ticks = tuple(tick for tick in counts(rounds, about=6, say=say) if tick[0] >= 1) or ((1.0, "1"),)
     x = Axis(0.5, rounds + 0.5, left, left + wide, ticks)
-    y = Axis(low, high, _BOTTOM, _TOP, to_limits(low, high, about=5))
+    y = Axis(low, high, _BOTTOM, _TOP, to_limits(low, high, about=5, say=say))
     marks = [text(left, 18, course.title, weight=700)]
-    marks += across(x, top=_TOP, bottom=_BOTTOM, title="round")
+    marks += across(x, top=_TOP, bottom=_BOTTOM, title=say("round"))
     marks += upright(y, left=left, right=left + wide, title="")
     if course.chance is not None:
         at, name = course.chance

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from oncofed.picture.axes import Axis, across, to_limits, upright
 from oncofed.picture.drawing import BLUE, GREY, QUIET, REPORT_WIDTH, Stroke, circle, curve, line, report_picture
+from oncofed.words.language import ENGLISH, Language
 
 _TOP, _BOTTOM, _LEFT, _RIGHT = 16.0, 316.0, 84.0, REPORT_WIDTH - 24
 _BELOW = 58.0
@@ -31,14 +32,16 @@ class Choice:
     best: bool
 
 
-def frontier_picture(choices: Sequence[Choice], *, price_title: str, value_title: str, alternative: str) -> Markup:
+def frontier_picture(
+    choices: Sequence[Choice], *, price_title: str, value_title: str, alternative: str, say: Language = ENGLISH
+) -> Markup:
     """At least one choice. alternative: for those who do not see it."""
     best = sorted((each for each in choices if each.best), key=lambda each: each.price)
     ends = [each.value for each in choices] + [
         limit for each in best for limit in (each.low, each.high) if math.isfinite(limit)
     ]
-    x = _axis([each.price for each in choices], _LEFT, _RIGHT)
-    y = _axis(ends, _BOTTOM, _TOP)
+    x = _axis([each.price for each in choices], _LEFT, _RIGHT, say)
+    y = _axis(ends, _BOTTOM, _TOP, say)
     marks = upright(y, left=_LEFT, right=_RIGHT, title=value_title)
     marks += across(x, top=_TOP, bottom=_BOTTOM, title=price_title)
     marks += [
@@ -57,7 +60,7 @@ def frontier_picture(choices: Sequence[Choice], *, price_title: str, value_title
     return report_picture(height=_BOTTOM + _BELOW, marks=marks, alternative=alternative)
 
 
-def _axis(values: Sequence[float], start: float, end: float) -> Axis:
+def _axis(values: Sequence[float], start: float, end: float, say: Language) -> Axis:
     low, high = min(values), max(values)
     room = 0.06 * (high - low) or 1.0
-    return Axis(low - room, high + room, start, end, to_limits(low - room, high + room))
+    return Axis(low - room, high + room, start, end, to_limits(low - room, high + room, say=say))

@@ -32,30 +32,33 @@ from oncofed.picture.rows import BELOW, Rows
 from oncofed.picture.scales import Scale as Axis
 from oncofed.picture.scales import ratio_limits
 from oncofed.survival.across_hospitals import AcrossHospitals, OfHospital, Scale
+from oncofed.words.language import ENGLISH, Language
 from oncofed.words.names import plain_name, shortened
-from oncofed.words.numbers import counted, decimals
+from oncofed.words.numbers import decimals
 
 MOST_NAMED = 40
 """Hospitals; beyond, only the mean and one more hospital are drawn."""
 _LONGEST_NAME, _PITCH, _PALE = 34, 25.0, 0.35
 
 
-def hospitals_picture(found: AcrossHospitals, title: str, *, right: float | None, digits: int = 2) -> Markup | None:
+def hospitals_picture(
+    found: AcrossHospitals, title: str, *, right: float | None, digits: int = 2, say: Language = ENGLISH
+) -> Markup | None:
     """right: what would be right; None where nothing would. None where no hospital has the figure."""
     known = [each for each in found.hospitals if _finite(each.value, found)]
     if not known:
         return None
     shown = known if len(known) <= MOST_NAMED else []
-    summary = ["Mean of hospitals", "One more hospital"] if found.effects is not None else []
-    keys = [Key("hospital, 95 % interval", Stroke(BLUE, width=2), dot=True)] if shown else []
+    summary = [say("Mean of hospitals"), say("One more hospital")] if found.effects is not None else []
+    keys = [Key(say("hospital, 95 % interval"), Stroke(BLUE, width=2), dot=True)] if shown else []
     if summary:
-        keys += [Key("mean", Stroke(VERMILLION, width=2)), Key.area("one more hospital, 95 %", SKY, _PALE)]
+        keys += [Key(say("mean"), Stroke(VERMILLION, width=2)), Key.area(say("one more hospital, 95 %"), SKY, _PALE)]
     if right is not None:
-        keys.append(Key("right", Stroke(INK, "dash", 1.2)))
+        keys.append(Key(say("right"), Stroke(INK, "dash", 1.2)))
     entries, above = legend(keys, left=8.0, top=0, right=REPORT_WIDTH)
     frame = Rows(
         [*(shortened(plain_name(each.name), _LONGEST_NAME) for each in shown), *summary],
-        _axis(found, known, right),
+        _axis(found, known, right, say),
         title,
         right=REPORT_WIDTH - 24,
         pitch=_PITCH,
@@ -70,7 +73,7 @@ def hospitals_picture(found: AcrossHospitals, title: str, *, right: float | None
     if summary:
         marks += _summary(len(shown), found, frame)
     return report_picture(
-        height=frame.bottom + BELOW, marks=marks, alternative=_alternative(found, len(known), title, digits)
+        height=frame.bottom + BELOW, marks=marks, alternative=_alternative(found, len(known), title, digits, say)
     )
 
 
@@ -83,7 +86,7 @@ def _finite(value: float, found: AcrossHospitals) -> bool:
     return math.isfinite(value) and (found.scale is not Scale.LOG or value > 0)
 
 
-def _axis(found: AcrossHospitals, known: list[OfHospital], right: float | None) -> Axis:
+def _axis(found: AcrossHospitals, known: list[OfHospital], right: float | None, say: Language) -> Axis:
     """All that counts, and half of the intervals in full: the widest would leave no room for the others."""
     some = [each for each in known if each.compared is not None] or known
     wanted = [each.value for each in some]
@@ -93,9 +96,9 @@ def _axis(found: AcrossHospitals, known: list[OfHospital], right: float | None) 
     places = [_place(each, found) for each in wanted if _finite(each, found)]
     low, high = min(places), max(places)
     if found.scale is Scale.LOG:
-        return ratio_limits(low, high)
+        return ratio_limits(low, high, say=say)
     room = max(0.08 * (high - low), 0.02)
-    return low - room, high + room, to_limits(low - room, high + room)
+    return low - room, high + room, to_limits(low - room, high + room, say=say)
 
 
 def _within(low: float, high: float, found: AcrossHospitals, frame: Rows) -> tuple[float, float] | None:
@@ -137,12 +140,22 @@ def _summary(row: int, found: AcrossHospitals, frame: Rows) -> list[Markup]:
     return marks
 
 
-def _alternative(found: AcrossHospitals, hospitals: int, title: str, digits: int) -> str:
-    told = f"{title} in {counted(hospitals, 'hospital', 'hospitals')}"
+def _alternative(found: AcrossHospitals, hospitals: int, title: str, digits: int, say: Language) -> str:
+    told = say.several("%(title)s in %(count)s hospital", "%(title)s in %(count)s hospitals", hospitals, title=title)
     if found.effects is None:
-        return f"{told}; too few for a mean."
+        return say("%(told)s; too few for a mean.", told=told)
     (low, high), (lowest, highest) = found.interval, found.prediction
-    mean = f"mean {decimals(found.mean, digits)}, 95 % interval {decimals(low, digits)} to {decimals(high, digits)}"
+    mean = say(
+        "mean %(mean)s, 95 %% interval %(low)s to %(high)s",
+        mean=decimals(found.mean, digits, say=say),
+        low=decimals(low, digits, say=say),
+        high=decimals(high, digits, say=say),
+    )
     if math.isnan(lowest):
         return f"{told}: {mean}."
-    return f"{told}: {mean}; one more hospital {decimals(lowest, digits)} to {decimals(highest, digits)}."
+    further = say(
+        "one more hospital %(low)s to %(high)s",
+        low=decimals(lowest, digits, say=say),
+        high=decimals(highest, digits, say=say),
+    )
+    return f"{told}: {mean}; {further}."

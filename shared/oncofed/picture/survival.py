@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from oncofed.picture.axes import Axis, Key, across, legend, round_ticks, shares, upright
 from oncofed.picture.drawing import QUIET, REPORT_WIDTH, Stroke, area, curve, report_picture, text
-from oncofed.words.numbers import whole
+from oncofed.words.language import ENGLISH, Language
+from oncofed.words.numbers import plainly, whole
 
 FloatArray = NDArray[np.float64]
 
@@ -48,18 +49,22 @@ def time_ticks(end: float) -> tuple[float, ...]:
     return round_ticks(0.0, end) if step is None else tuple(np.arange(0, end + 1e-9, step).tolist())
 
 
-def survival_picture(groups: Sequence[Group], *, end: float, unit: str, alternative: str) -> Markup:
+def survival_picture(
+    groups: Sequence[Group], *, end: float, unit: str, alternative: str, say: Language = ENGLISH
+) -> Markup:
     """end: of the axis of time."""
-    keys = [Key(f"{group.name} risk, observed", Stroke(group.colour), _BAND) for group in groups]
-    keys += [Key(f"{group.name} risk, predicted", Stroke(group.colour, "dash", 1.5)) for group in groups]
+    keys = [Key(say("%(group)s risk, observed", group=group.name), Stroke(group.colour), _BAND) for group in groups]
+    keys += [
+        Key(say("%(group)s risk, predicted", group=group.name), Stroke(group.colour, "dash", 1.5)) for group in groups
+    ]
     entries, top = legend(keys, left=_LEFT, top=0, right=REPORT_WIDTH)
     top += 8
     bottom = top + _HIGH
     ticks = time_ticks(end)
-    x = Axis(0.0, end, _LEFT, _RIGHT, tuple((each, f"{each:g}") for each in ticks))
-    y = Axis(0.0, 1.0, bottom, top, shares(0.0, 1.0))
+    x = Axis(0.0, end, _LEFT, _RIGHT, tuple((each, plainly(each, say=say)) for each in ticks))
+    y = Axis(0.0, 1.0, bottom, top, shares(0.0, 1.0, say=say))
     marks = [*entries, *across(x, top=top, bottom=bottom, title=unit)]
-    marks += upright(y, left=_LEFT, right=_RIGHT, title="free of the event")
+    marks += upright(y, left=_LEFT, right=_RIGHT, title=say("free of the event"))
     drawn = [_places(group, x, y, end) for group in groups]
     marks += [
         area(at, low, high, group.colour, opacity=_BAND, step=True)
@@ -72,12 +77,12 @@ def survival_picture(groups: Sequence[Group], *, end: float, unit: str, alternat
         high = np.array([y.at(each) for each in group.predicted[inside].tolist()])
         marks.append(curve(level, high, Stroke(group.colour, "dash", 1.5)))
     line = bottom + 76
-    marks.append(text(_LEFT, line - 4, "Patients at risk", colour=QUIET))
+    marks.append(text(_LEFT, line - 4, say("Patients at risk"), colour=QUIET))
     for group in groups:
         line += 22
         marks.append(text(_LEFT - 30, line, group.name, anchor="end"))
         marks += [
-            text(x.at(tick), line, whole(count), anchor="middle")
+            text(x.at(tick), line, whole(count, say=say), anchor="middle")
             for tick, count in zip(ticks, group.at_risk, strict=True)
         ]
     return report_picture(height=line + 14, marks=marks, alternative=alternative)

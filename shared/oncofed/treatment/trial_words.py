@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from oncofed.treatment.target_trial import TargetTrial
+from oncofed.words.language import ENGLISH, Language
 from oncofed.words.names import plain_name
+from oncofed.words.numbers import plainly
 
 PATIENTS_WORDS = "patients who could have got either option"
 SUM_WORDS = (
@@ -21,20 +23,30 @@ def purpose_words(trial: TargetTrial, unit: str) -> str:
     )
 
 
-def question_words(trial: TargetTrial, unit: str) -> str:
+def question_words(trial: TargetTrial, unit: str, *, say: Language = ENGLISH) -> str:
     """What is asked. unit: of its times."""
     who = f" ({'; '.join(trial.eligible)})" if trial.eligible else ""
-    landmark = (
-        f" and followed from {trial.landmark:g} {unit} after it on, among those still alive and observed then"
-        if trial.landmark
-        else ""
-    )
-    ends = " or ".join(map(plain_name, trial.outcomes))
+    landmark = ""
+    if trial.landmark:
+        landmark = say(
+            " and followed from %(time)s %(unit)s after it on, among those still alive and observed then",
+            time=plainly(trial.landmark, say=say),
+            unit=say(unit),
+        )
+    ends = say(" or ").join(map(plain_name, trial.outcomes))
     first, second = trial.options
-    return (
-        f"Of patients{who} who could have got either option at time zero ({trial.time_zero}){landmark}: how many more "
-        f"would be alive without {ends} at {trial.horizon:g} {unit} if all had got {second} (second option) than if "
-        f"all had got {first} (first option)?"
+    return say(
+        "Of patients%(who)s who could have got either option at time zero (%(zero)s)%(landmark)s: how many more would "
+        "be alive without %(ends)s at %(horizon)s %(unit)s if all had got %(second)s (second option) than if all had "
+        "got %(first)s (first option)?",
+        who=who,
+        zero=trial.time_zero,
+        landmark=landmark,
+        ends=ends,
+        horizon=plainly(trial.horizon, say=say),
+        unit=say(unit, context="dative"),
+        second=second,
+        first=first,
     )
 
 

@@ -67,6 +67,12 @@ def endpoint_label(endpoint: Endpoint, *, say: Language = ENGLISH) -> str:
     return endpoint.label_in(say.code) or say(plain_name(endpoint.name))
 
 
+def endpoint_called(schema: StudySchema, name: str, *, say: Language = ENGLISH) -> str:
+    """The endpoint of this name, or the name in words where the schema has none."""
+    found = next((each for each in schema.endpoints if each.name == name), None)
+    return say(plain_name(name)) if found is None else endpoint_label(found, say=say)
+
+
 def is_decimal_logarithm(marker: Marker) -> bool:
     """Whether the table holds the decimal logarithm of what a laboratory reports: shown is the number itself."""
     return marker.kind is Kind.CONTINUOUS and marker.unit.lower().startswith("log10(")

@@ -50,10 +50,10 @@ def decimals(value: float | None, digits: int = 3, *, say: Language = ENGLISH) -
     return say.figures(text.removeprefix("-") if float(text.replace(",", "")) == 0 else text).replace("-", MINUS)
 
 
-def signed(value: float, digits: int = 2) -> str:
+def signed(value: float, digits: int = 2, *, say: Language = ENGLISH) -> str:
     """As `decimals`, with a plus sign; none for what rounds to zero."""
-    text = decimals(value, digits)
-    return f"+{text}" if value > 0 and text != decimals(0.0, digits) else text
+    text = decimals(value, digits, say=say)
+    return f"+{text}" if value > 0 and text != decimals(0.0, digits, say=say) else text
 
 
 def hazard_ratio(log_hazard_ratio: float, *, say: Language = ENGLISH) -> str:
@@ -90,10 +90,15 @@ def counted(count: int, one: str, several: str) -> str:
     return f"{whole(count)} {one if count == 1 else several}"
 
 
-def scientific(value: float) -> str:
+def plainly(value: float, *, say: Language = ENGLISH) -> str:
+    """As short as `%g` has it."""
+    return say.figures(f"{value:g}")
+
+
+def scientific(value: float, *, say: Language = ENGLISH) -> str:
     """A very small number as a reader would say it: "1e-5 (1 in 100,000)"."""
     if not 0 < value < 1:
-        return f"{value:g}"
+        return plainly(value, say=say)
     mantissa, exponent = f"{value:.2g}".split("e") if "e" in f"{value:.2g}" else (f"{value:.2g}", "")
     short = f"{mantissa}e{int(exponent)}" if exponent else mantissa
-    return f"{short} (1 in {1 / value:,.0f})"
+    return say("%(number)s (1 in %(many)s)", number=say.figures(short), many=say.figures(f"{1 / value:,.0f}"))

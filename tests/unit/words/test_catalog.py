@@ -7,10 +7,10 @@ import io
 import pytest
 from babel.messages.pofile import read_po
 
-from oncofed.client.pages.languages import catalog_text
 from oncofed.errors import InvalidInput
 from oncofed.words.catalog import Entry, read_catalog, translations
 from oncofed.words.language import ENGLISH, Language, later
+from oncofed.words.languages import catalog_text
 
 HEAD = """msgid ""
 msgstr ""

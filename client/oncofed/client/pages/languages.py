@@ -1,44 +1,19 @@
-"""In which languages are the pages whole, and which does a reader want?
+"""Which of the languages that there are does a reader of the pages want?
 
 Whoever has chosen one keeps it: the choice is a cookie that says a language and nothing else, and lasts a year. Before
 that it is the browser's (RFC 9110, 12.5.4), of the languages that are there the one that is liked best, else English.
-A language stands here only when its catalog has every text of every page, which a test holds it to.
 """
 
 from __future__ import annotations
 
-from functools import cache
-from importlib.resources import files
-
 from fastapi import Request, Response
 
-from oncofed.words.catalog import read_catalog, translations
-from oncofed.words.language import ENGLISH, NARROW_SPACE, Language
+from oncofed.words.language import Language
+from oncofed.words.languages import languages
 
 COOKIE = "oncofed_language"
 _YEAR_SECONDS = 365 * 86_400
 _LONGEST_HEADER = 500
-
-
-def catalog_text(code: str) -> str:
-    """The `.po` file of a language."""
-    return files("oncofed.client.pages").joinpath("catalogs", f"{code}.po").read_text(encoding="utf-8")
-
-
-@cache
-def languages() -> tuple[Language, ...]:
-    """English first. Read once: a catalog is part of the program."""
-    german = Language(
-        "de",
-        "Deutsch",
-        decimal=",",
-        thousands=NARROW_SPACE,
-        day="%d.%m.%Y",
-        moment="%d.%m.%Y %H:%M:%S",
-        shown_at="%d.%m.%Y, %H:%M %Z",
-        translations=translations(read_catalog(catalog_text("de"), where="de.po")),
-    )
-    return (ENGLISH, german)
 
 
 def language_of(request: Request) -> Language:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.schema import Kind, Marker
+from oncofed.words.language import later
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.intp]
@@ -34,7 +35,7 @@ class Direction(StrEnum):
 
     RAISES = "raises"
     LOWERS = "lowers"
-    MIXED = "no single direction"
+    MIXED = later("no single direction")
 
 
 @dataclass(frozen=True)

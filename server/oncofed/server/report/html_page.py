@@ -12,24 +12,27 @@ from __future__ import annotations
 import os
 import tempfile
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 
 import jinja2
 
-from oncofed.words.names import plain_name
+from oncofed.words.language import ENGLISH, Language
+from oncofed.words.names import capital, plain_name
 from oncofed.words.numbers import counted, decimals, hazard_ratio, percent, scientific, signed, whole
+from oncofed.words.templates import speaking
 
 _COMMON = "oncofed.server.report"
 
 
-def rendered(package: str, content: Mapping[str, object]) -> str:
+def rendered(package: str, content: Mapping[str, object], *, say: Language = ENGLISH) -> str:
     """`report.html.j2` of this package's folder templates/, filled in."""
-    return _template(package).render(content)
+    return templates_of(package, say).get_template("report.html.j2").render(content)
 
 
 @cache
-def _template(package: str) -> jinja2.Template:
+def templates_of(package: str, say: Language) -> jinja2.Environment:
+    """Texts and numbers are those of the language."""
     packages = dict.fromkeys((package, _COMMON))
     environment = jinja2.Environment(
         autoescape=True,
@@ -39,16 +42,18 @@ def _template(package: str) -> jinja2.Template:
         loader=jinja2.ChoiceLoader([jinja2.PackageLoader(each) for each in packages]),
     )
     environment.filters.update(
+        capital=capital,
         counted=counted,
-        decimals=decimals,
-        hazard_ratio=hazard_ratio,
-        percent=percent,
+        decimals=partial(decimals, say=say),
+        hazard_ratio=partial(hazard_ratio, say=say),
+        percent=partial(percent, say=say),
         plain_name=plain_name,
-        scientific=scientific,
-        signed=signed,
-        whole=whole,
+        say=say,
+        scientific=partial(scientific, say=say),
+        signed=partial(signed, say=say),
+        whole=partial(whole, say=say),
     )
-    return environment.get_template("report.html.j2")
+    return speaking(environment, say)
 
 
 def write_page(page: str, path: Path) -> None:

@@ -27,7 +27,7 @@ from oncofed.server.evaluation.options import released_options
 from oncofed.server.evaluation.readiness import counted as counted_patients
 from oncofed.server.evaluation.validation import CaseMix, validated
 from oncofed.server.report.attendance import in_ranges, presence, troubles
-from oncofed.server.report.between_hospitals import WHO_COUNTS, BetweenHospitals, between_hospitals
+from oncofed.server.report.between_hospitals import BetweenHospitals, between_hospitals, who_counts
 from oncofed.server.report.html_page import rendered, write_page
 from oncofed.server.report.linear_effects import LinearEffect, against_noise, linear_effects
 from oncofed.server.report.plots import (
@@ -113,7 +113,7 @@ def _content(study: DeployedStudy) -> dict[str, Any]:
         ],
         "validated": _validated(study),
         "options": _options(study),
-        "who_counts": WHO_COUNTS,
+        "who_counts": who_counts(),
         "answered": max((len(each.answered) for each in study.summaries.values()), default=0),
         **_key_markers(study),
         "unit": plan.model.grid.unit,

@@ -35,8 +35,9 @@ from oncofed.server.report.attendance import Presence
 from oncofed.server.report.linear_effects import LinearEffect
 from oncofed.server.report.released_explanations import MarkerRow
 from oncofed.server.report.study import RoundRow
+from oncofed.words.language import ENGLISH, Language
 from oncofed.words.names import one_line, shortened
-from oncofed.words.numbers import counted, decimals, hazard_ratio, signed
+from oncofed.words.numbers import decimals, hazard_ratio, signed
 
 LONGEST_NAME = 28
 LONGEST_EFFECT = 56
@@ -55,28 +56,36 @@ COLOURS = {
 }
 
 
-def attendance_picture(matrix: Mapping[str, Sequence[Presence]], *, repeated: Sequence[int]) -> Markup:
+def attendance_picture(
+    matrix: Mapping[str, Sequence[Presence]], *, repeated: Sequence[int], say: Language = ENGLISH
+) -> Markup:
     """Hospitals down, rounds across, a colour for what became of each. repeated: rounds that took several attempts."""
     sites, rounds = list(matrix), len(next(iter(matrix.values())))
     pitch = min(28.0 if len(sites) <= 12 else 20.0, _TALLEST_MATRIX / len(sites))
     seen = {state for row in matrix.values() for state in row}
     troubled = [site for site, row in matrix.items() if seen & set(row) - {Presence.ANSWERED, Presence.AHEAD}]
-    alternative = (
-        f"A grid of {counted(len(sites), 'hospital', 'hospitals')} by {counted(rounds, 'round', 'rounds')}. "
-        f"{counted(len(sites) - len(troubled), 'hospital', 'hospitals')} answered in every finished round. "
-        "The table below says what happened at the others."
+    grid = say(
+        "A grid of %(hospitals)s by %(rounds)s.",
+        hospitals=say.several("%(count)s hospital", "%(count)s hospitals", len(sites)),
+        rounds=say.several("%(count)s round", "%(count)s rounds", rounds),
     )
+    whole_time = say.several(
+        "%(count)s hospital answered in every finished round.",
+        "%(count)s hospitals answered in every finished round.",
+        len(sites) - len(troubled),
+    )
+    alternative = f"{grid} {whole_time} {say('The table below says what happened at the others.')}"
 
-    keys = [Key.area(state.value, COLOURS[state]) for state in Presence if state in seen]
+    keys = [Key.area(say(state.value), COLOURS[state]) for state in Presence if state in seen]
     entries, high = legend(keys, left=_LEGEND_LEFT, top=0, right=REPORT_WIDTH)
     size = min(14.0, 0.95 * pitch)
     names = [shortened(one_line(site), LONGEST_NAME) for site in sites]
     left = max(width_of(name) for name in names) * size / FONT_SIZE + 16
     top = high + (22 if repeated else 6)
     bottom = top + pitch * len(sites)
-    ticks = tuple(tick for tick in counts(rounds, about=min(rounds, 12)) if tick[0] >= 1) or ((1.0, "1"),)
+    ticks = tuple(tick for tick in counts(rounds, about=min(rounds, 12), say=say) if tick[0] >= 1) or ((1.0, "1"),)
     x = Axis(0.5, rounds + 0.5, left, _RIGHT, ticks)
-    marks = [*entries, *across(x, top=bottom, bottom=bottom, title="round")]
+    marks = [*entries, *across(x, top=bottom, bottom=bottom, title=say("round"))]
     for row, (name, states) in enumerate(zip(names, matrix.values(), strict=True)):
         y = top + row * pitch
         marks.append(text(left - 8, y + pitch / 2 + 0.35 * size, name, anchor="end", size=size))
@@ -97,7 +106,7 @@ def attendance_picture(matrix: Mapping[str, Sequence[Presence]], *, repeated: Se
     return report_picture(height=bottom + 52, marks=marks, alternative=alternative)
 
 
-def rounds_picture(rows: Sequence[RoundRow], *, planned: int) -> Markup | None:
+def rounds_picture(rows: Sequence[RoundRow], *, planned: int, say: Language = ENGLISH) -> Markup | None:
     """Length of the update and seconds, round by round; a round that was not recorded is a gap."""
     if not rows:
         return None
@@ -106,33 +115,42 @@ def rounds_picture(rows: Sequence[RoundRow], *, planned: int) -> Markup | None:
     for row in rows:
         update[row.round - 1], seconds[row.round - 1] = row.update_l2_norm, row.seconds
     first, final = (pick(rows, key=lambda row: row.round) for pick in (min, max))
-    alternative = (
-        f"Two curves over {counted(len(rows), 'round', 'rounds')}: the length of the update goes from "
-        f"{decimals(first.update_l2_norm)} to {decimals(final.update_l2_norm)}; a round takes "
-        f"{decimals(float(np.nanmedian(seconds)), 1)} seconds in the middle, {decimals(float(np.nanmax(seconds)), 1)} "
-        "at most."
+    alternative = say.several(
+        "Two curves over %(count)s round: the length of the update goes from %(first)s to %(final)s; a round takes "
+        "%(median)s seconds in the middle, %(most)s at most.",
+        "Two curves over %(count)s rounds: the length of the update goes from %(first)s to %(final)s; a round takes "
+        "%(median)s seconds in the middle, %(most)s at most.",
+        len(rows),
+        first=decimals(first.update_l2_norm, say=say),
+        final=decimals(final.update_l2_norm, say=say),
+        median=decimals(float(np.nanmedian(seconds)), 1, say=say),
+        most=decimals(float(np.nanmax(seconds)), 1, say=say),
     )
     courses = (
-        Course("Length of the update (L2 norm)", update, VERMILLION, low=0.0),
-        Course("Seconds", seconds, BLUE, low=0.0),
+        Course(say("Length of the update (L2 norm)"), update, VERMILLION, low=0.0),
+        Course(say("Seconds"), seconds, BLUE, low=0.0),
     )
-    return courses_picture(courses, rounds=max(planned, last), alternative=alternative)
+    return courses_picture(courses, rounds=max(planned, last), alternative=alternative, say=say)
 
 
-def effects_picture(effects: Sequence[LinearEffect], *, endpoint: str) -> Markup | None:
+def effects_picture(effects: Sequence[LinearEffect], *, endpoint: str, say: Language = ENGLISH) -> Markup | None:
     """The strongest effects of the linear part as bars from 0; None when all are 0."""
     shown = [effect for effect in effects[:STRONGEST] if effect.log_hazard_ratio != 0]
     if not shown:
         return None
-    alternative = (
-        f"{endpoint}: bars of the {counted(len(shown), 'strongest effect', 'strongest effects')} in the linear part. "
-        + " ".join(f"{effect.marker}, {effect.step}: {signed(effect.log_hazard_ratio, 3)}." for effect in shown[:3])
+    alternative = say.several(
+        "%(endpoint)s: bars of the %(count)s strongest effect in the linear part.",
+        "%(endpoint)s: bars of the %(count)s strongest effects in the linear part.",
+        len(shown),
+        endpoint=endpoint,
     )
+    for effect in shown[:3]:
+        alternative += f" {effect.marker}, {effect.step}: {signed(effect.log_hazard_ratio, 3, say=say)}."
 
     values = [effect.log_hazard_ratio for effect in shown]
     low, high = min(0.0, *values), max(0.0, *values)
-    names = [shortened(one_line(f"{effect.marker}: {_short(effect.step)}"), LONGEST_EFFECT) for effect in shown]
-    told = [f"{signed(value, 3)} (\N{MULTIPLICATION SIGN} {hazard_ratio(value)})" for value in values]
+    names = [shortened(one_line(f"{effect.marker}: {_short(effect.step, say)}"), LONGEST_EFFECT) for effect in shown]
+    told = [f"{signed(value, 3, say=say)} (\N{MULTIPLICATION SIGN} {hazard_ratio(value, say=say)})" for value in values]
     left = left_of_bars(names, _WIDEST_NAMES)
     # Room for the figures beside the bars, on the sides on which there are any.
     before, after = (
@@ -142,15 +160,18 @@ def effects_picture(effects: Sequence[LinearEffect], *, endpoint: str) -> Markup
     unit = (high - low) / (_RIGHT - left - before - after)
     low, high = low - before * unit, high + after * unit
     entries, above = legend(
-        [Key.area("higher hazard, worse prognosis", VERMILLION), Key.area("lower hazard, better prognosis", BLUE)],
+        [
+            Key.area(say("higher hazard, worse prognosis"), VERMILLION),
+            Key.area(say("lower hazard, better prognosis"), BLUE),
+        ],
         left=_LEGEND_LEFT,
         top=0,
         right=REPORT_WIDTH,
     )
     frame = Rows(
         names,
-        (low, high, to_limits(low, high)),
-        "log hazard ratio (in brackets: hazard ratio)",
+        (low, high, to_limits(low, high, say=say)),
+        say("log hazard ratio (in brackets: hazard ratio)"),
         right=_RIGHT,
         pitch=_PITCH,
         above=above + 4,
@@ -163,13 +184,17 @@ def effects_picture(effects: Sequence[LinearEffect], *, endpoint: str) -> Markup
     return report_picture(height=frame.bottom + BELOW, marks=marks, alternative=alternative)
 
 
-def key_markers_picture(rows: Sequence[MarkerRow], *, alternative: str) -> Markup | None:
+def key_markers_picture(rows: Sequence[MarkerRow], *, alternative: str, say: Language = ENGLISH) -> Markup | None:
     """In how many of the patients each marker is among the strongest, with the noise's interval; None without rows."""
     shown = rows[:STRONGEST]
     if not shown:
         return None
     colours = {1: VERMILLION, -1: BLUE, 0: GREY}
-    named = {1: "raises the hazard", -1: "lowers the hazard", 0: "by category, or lost in the noise"}
+    named = {
+        1: say("raises the hazard"),
+        -1: say("lowers the hazard"),
+        0: say("by category, or lost in the noise"),
+    }
     present = {row.direction for row in shown}
     keys = [Key.area(label, colours[each]) for each, label in named.items() if each in present]
     entries, above = legend(keys, left=_LEGEND_LEFT, top=0, right=REPORT_WIDTH)
@@ -178,8 +203,8 @@ def key_markers_picture(rows: Sequence[MarkerRow], *, alternative: str) -> Marku
     high = high + 0.05 * (high - low) or 1.0
     frame = Rows(
         [shortened(one_line(row.name), LONGEST_EFFECT) for row in shown],
-        (low, high, shares(low, high)),
-        "patients of whose strongest markers it is one",
+        (low, high, shares(low, high, say=say)),
+        say("patients of whose strongest markers it is one"),
         right=_RIGHT,
         pitch=_PITCH,
         widest_names=_WIDEST_NAMES,
@@ -194,6 +219,6 @@ def key_markers_picture(rows: Sequence[MarkerRow], *, alternative: str) -> Marku
     return report_picture(height=frame.bottom + BELOW, marks=marks, alternative=alternative)
 
 
-def _short(step: str) -> str:
+def _short(step: str, say: Language) -> str:
     """Without what it is compared against, which the table beneath says."""
-    return step.partition(" against ")[0].rstrip(",")
+    return step.partition(say(" against "))[0].rstrip(",")

@@ -15,8 +15,9 @@ import pandas as pd
 from oncofed.cohort.schema import Kind, StudySchema
 from oncofed.protocol.plan import StudyPlan
 from oncofed.server.rounds.explanation_votes import KeyMarker, ReleasedExplanations, ReleasedPart
+from oncofed.words.language import ENGLISH, Language
 from oncofed.words.markers import source_label
-from oncofed.words.names import plain_name
+from oncofed.words.names import capital, plain_name
 from oncofed.words.numbers import counted, hazard_ratio, percent, whole
 
 NORMAL_95 = 1.96
@@ -49,17 +50,19 @@ class MarkerRow:
     noise: str = ""
 
 
-def marker_rows(part: ReleasedPart, schema: StudySchema, noise: Mapping[str, str] = NOT_KNOWN) -> tuple[MarkerRow, ...]:
+def marker_rows(
+    part: ReleasedPart, schema: StudySchema, noise: Mapping[str, str] = NOT_KNOWN, *, say: Language = ENGLISH
+) -> tuple[MarkerRow, ...]:
     """Of the markers that may be shown, most voters first. noise: of `linear_effects.against_noise`, by marker."""
-    return tuple(_row(marker, part, schema, noise.get(marker.name, "")) for marker in part.markers)
+    return tuple(_row(marker, part, schema, noise.get(marker.name, ""), say) for marker in part.markers)
 
 
-def _row(marker: KeyMarker, part: ReleasedPart, schema: StudySchema, noise: str) -> MarkerRow:
+def _row(marker: KeyMarker, part: ReleasedPart, schema: StudySchema, noise: str, say: Language) -> MarkerRow:
     share = marker.voters / part.patients
     share_sd = math.hypot(marker.voters_sd, share * part.patients_sd) / part.patients
     low, middle, high = (min(max(share + step * NORMAL_95 * share_sd, 0.0), 1.0) for step in (-1, 0, 1))
     return MarkerRow(
-        name=_shown(marker.name, schema),
+        name=_shown(marker.name, schema, say),
         voters=marker.voters,
         low=marker.voters - NORMAL_95 * marker.voters_sd,
         high=marker.voters + NORMAL_95 * marker.voters_sd,
@@ -67,9 +70,9 @@ def _row(marker: KeyMarker, part: ReleasedPart, schema: StudySchema, noise: str)
         share_low=low,
         share_high=high,
         direction=0 if _kind(marker.name, schema) is Kind.CATEGORICAL else marker.direction,
-        effect=_effect(marker, schema),
-        size=_size(marker, schema),
-        noise=noise,
+        effect=_effect(marker, schema, say),
+        size=_size(marker, schema, say),
+        noise=say(noise),
     )
 
 
@@ -78,25 +81,29 @@ def _kind(name: str, schema: StudySchema) -> Kind | None:
     return next((marker.kind for marker in schema.markers if marker.name == name), None)
 
 
-def _shown(name: str, schema: StudySchema) -> str:
-    return source_label(schema, name)
+def _shown(name: str, schema: StudySchema, say: Language) -> str:
+    return source_label(schema, name, say=say)
 
 
-def _effect(marker: KeyMarker, schema: StudySchema) -> str:
+def _effect(marker: KeyMarker, schema: StudySchema, say: Language) -> str:
     kind = _kind(marker.name, schema)
     if kind is Kind.CATEGORICAL:
-        return "by category"
+        return say("by category")
     if marker.direction == 0:
-        return "lost in the noise"
-    what = {Kind.BINARY: "yes: ", None: ""}.get(kind, "higher value: ")
-    return f"{what}{'higher' if marker.direction > 0 else 'lower'} hazard"
+        return say("lost in the noise")
+    if kind is None:
+        return say("higher hazard") if marker.direction > 0 else say("lower hazard")
+    if kind is Kind.BINARY:
+        return say("yes: higher hazard") if marker.direction > 0 else say("yes: lower hazard")
+    return say("higher value: higher hazard") if marker.direction > 0 else say("higher value: lower hazard")
 
 
-def _size(marker: KeyMarker, schema: StudySchema) -> str:
+def _size(marker: KeyMarker, schema: StudySchema, say: Language) -> str:
     if _kind(marker.name, schema) is Kind.CATEGORICAL:
-        return "by category"
-    low, high = (marker.effect + sign * NORMAL_95 * marker.effect_sd for sign in (-1, 1))
-    return f"{hazard_ratio(marker.effect)} ({hazard_ratio(low)} to {hazard_ratio(high)})"
+        return say("by category")
+    ends = (marker.effect + sign * NORMAL_95 * marker.effect_sd for sign in (-1, 1))
+    value, low, high = (hazard_ratio(each, say=say) for each in (marker.effect, *ends))
+    return say("%(value)s (%(low)s to %(high)s)", value=value, low=low, high=high)
 
 
 @dataclass(frozen=True)
@@ -110,16 +117,16 @@ class PairRow:
     together: str
 
 
-def pair_rows(found: ReleasedExplanations, schema: StudySchema) -> tuple[PairRow, ...]:
+def pair_rows(found: ReleasedExplanations, schema: StudySchema, *, say: Language = ENGLISH) -> tuple[PairRow, ...]:
     """Of the pairs that may be shown, most net voters first."""
     patients = found.markers.everybody.patients
     return tuple(
         PairRow(
-            first=_shown(pair.first, schema),
-            second=_shown(pair.second, schema),
+            first=_shown(pair.first, schema, say),
+            second=_shown(pair.second, schema, say),
             net_voters=pair.net_voters,
             share=min(abs(pair.net_voters) / patients, 1.0),
-            together="worse than their sum" if pair.net_voters > 0 else "better than their sum",
+            together=say("worse than their sum") if pair.net_voters > 0 else say("better than their sum"),
         )
         for pair in found.pairs or ()
     )
@@ -136,32 +143,45 @@ def shown_parts(found: ReleasedExplanations) -> Mapping[str, ReleasedPart]:
     return {_EVERYBODY: found.markers.everybody, **shown_entities(found)}
 
 
-def carrying_in_words(part: ReleasedPart) -> str:
+def carrying_in_words(part: ReleasedPart, *, say: Language = ENGLISH) -> str:
     """How many markers hold 90 % of the votes."""
     if part.carry_most is not None:
-        return f"{counted(part.carry_most, 'marker holds', 'markers hold')} 90 % of all votes"
-    return (
-        f"{counted(len(part.markers), 'marker stands', 'markers stand')} out of the noise and "
-        f"{'holds' if len(part.markers) == 1 else 'hold'} {percent(part.share_of_votes)} of all votes"
+        return say.several(
+            "%(count)s marker holds 90 %% of all votes", "%(count)s markers hold 90 %% of all votes", part.carry_most
+        )
+    return say.several(
+        "%(count)s marker stands out of the noise and holds %(share)s of all votes",
+        "%(count)s markers stand out of the noise and hold %(share)s of all votes",
+        len(part.markers),
+        share=percent(part.share_of_votes, say=say),
     )
 
 
-def how_in_words(found: ReleasedExplanations, plan: StudyPlan) -> str:
+def how_in_words(found: ReleasedExplanations, plan: StudyPlan, *, say: Language = ENGLISH) -> str:
     """What was counted, of whom, and with which noise."""
     votes = found.spec.votes
     assert votes is not None
     noised = (
-        "without any noise"
+        say("The votes are counted without any noise.")
         if not plan.privacy.mode.private
-        else "with noise, charged to each hospital's budget; ranges (95 %) are of that noise alone, and leave out the "
-        "noise of training"
+        else say(
+            "The votes are counted with noise, charged to each hospital's budget; ranges (95 %) are of that noise "
+            "alone, and leave out the noise of training."
+        )
     )
-    return (
-        f"Each patient of {counted(len(found.hospitals), 'hospital', 'hospitals')} votes for the "
-        f"{counted(votes.most_votes, 'marker', 'markers')} that move the model's prognosis for that patient most. The "
-        f"votes are counted {noised}. Shown is what stands out of the noise, of at least "
-        f"{whole(found.spec.smallest_shown)} patients as counted so."
+    vote = say.several(
+        "Each patient of %(count)s hospital votes for the %(most)s that move the model's prognosis for that patient "
+        "most.",
+        "Each patient of %(count)s hospitals votes for the %(most)s that move the model's prognosis for that patient "
+        "most.",
+        len(found.hospitals),
+        most=say.several("%(count)s marker", "%(count)s markers", votes.most_votes),
     )
+    shown = say(
+        "Shown is what stands out of the noise, of at least %(fewest)s patients as counted so.",
+        fewest=whole(found.spec.smallest_shown, say=say),
+    )
+    return f"{vote} {noised} {shown}"
 
 
 def explanation_lines(found: ReleasedExplanations, plan: StudyPlan, schema: StudySchema, *, most: int) -> Iterator[str]:
@@ -260,36 +280,53 @@ class PageOfMarkers:
 
 
 def page_of_markers(
-    found: ReleasedExplanations, plan: StudyPlan, schema: StudySchema, noise: Mapping[str, str] = NOT_KNOWN
+    found: ReleasedExplanations,
+    plan: StudyPlan,
+    schema: StudySchema,
+    noise: Mapping[str, str] = NOT_KNOWN,
+    *,
+    say: Language = ENGLISH,
 ) -> PageOfMarkers:
     """The strongest of everybody and of each entity. noise: of `linear_effects.against_noise`."""
     everybody, entities, votes = found.markers.everybody, shown_entities(found), found.spec.votes
     assert votes is not None
-    pairs = pair_rows(found, schema)
+    pairs = pair_rows(found, schema, say=say)
+    largest = votes.largest_effect
     return PageOfMarkers(
-        how=how_in_words(found, plan),
+        how=how_in_words(found, plan, say=say),
         patients=everybody.patients,
-        carrying=carrying_in_words(everybody),
-        cut_at=f"{hazard_ratio(votes.largest_effect)} or {hazard_ratio(-votes.largest_effect)}",
-        rows=marker_rows(everybody, schema, noise)[:SHOWN],
+        carrying=carrying_in_words(everybody, say=say),
+        cut_at=say("%(high)s or %(low)s", high=hazard_ratio(largest, say=say), low=hazard_ratio(-largest, say=say)),
+        rows=marker_rows(everybody, schema, noise, say=say)[:SHOWN],
         entities=tuple(
             (
-                f"{plain_name(entity)}, {whole(part.patients)} patients",
-                carrying_in_words(part).capitalize(),
-                marker_rows(part, schema, noise)[:SHOWN_OF_ENTITY],
+                say("%(name)s, %(patients)s patients", name=plain_name(entity), patients=whole(part.patients, say=say)),
+                capital(carrying_in_words(part, say=say)),
+                marker_rows(part, schema, noise, say=say)[:SHOWN_OF_ENTITY],
             )
             for entity, part in entities.items()
         ),
         hidden=tuple(plain_name(entity) for entity in found.markers.by_entity if entity not in entities),
         pairs=None if found.pairs is None else pairs[:SHOWN],
         pairs_beyond=max(len(pairs) - SHOWN, 0),
-        alternative=picture_words(everybody, schema),
+        alternative=picture_words(everybody, schema, say=say),
     )
 
 
-def picture_words(part: ReleasedPart, schema: StudySchema) -> str:
+def picture_words(part: ReleasedPart, schema: StudySchema, *, say: Language = ENGLISH) -> str:
     """The alternative text of the picture."""
-    rows = marker_rows(part, schema)[:3]
-    return f"Bars of the {counted(len(part.markers[:SHOWN]), 'marker', 'markers')} with most votes. " + " ".join(
-        f"{row.name}: {percent(row.share)} of patients, {row.effect}." for row in rows
+    rows = marker_rows(part, schema, say=say)[:3]
+    bars = say.several(
+        "Bars of the %(count)s marker with most votes.",
+        "Bars of the %(count)s markers with most votes.",
+        len(part.markers[:SHOWN]),
+    )
+    return f"{bars} " + " ".join(
+        say(
+            "%(name)s: %(share)s of patients, %(effect)s.",
+            name=row.name,
+            share=percent(row.share, say=say),
+            effect=row.effect,
+        )
+        for row in rows
     )

@@ -12,6 +12,8 @@ import numpy as np
 
 from oncofed.cohort.cohort import Cohort
 from oncofed.survival.kaplan_meier import kaplan_meier
+from oncofed.words.language import ENGLISH, Language
+from oncofed.words.numbers import whole
 
 LARGEST_TABLE = 60
 """Hospitals in the table; beyond, the smallest are added up in one row."""
@@ -58,13 +60,14 @@ def cohort_rows(hospitals: Mapping[str, Cohort]) -> tuple[CohortRow, ...]:
     return tuple(cohort_row(site, [cohort]) for site, cohort in hospitals.items())
 
 
-def table_rows(hospitals: Mapping[str, Cohort]) -> tuple[CohortRow, ...]:
+def table_rows(hospitals: Mapping[str, Cohort], *, say: Language = ENGLISH) -> tuple[CohortRow, ...]:
     """All hospitals in roster order, or the largest and a row for all others together."""
     if len(hospitals) <= LARGEST_TABLE:
         return cohort_rows(hospitals)
     by_size = sorted(hospitals, key=lambda site: -len(hospitals[site]))
     kept, others = by_size[: LARGEST_TABLE - 1], by_size[LARGEST_TABLE - 1 :]
-    rest = cohort_row(f"{len(others):,} smaller hospitals together", [hospitals[site] for site in others])
+    together = say("%(count)s smaller hospitals together", count=whole(len(others), say=say))
+    rest = cohort_row(together, [hospitals[site] for site in others])
     return (*cohort_rows({site: hospitals[site] for site in kept}), rest)
 
 

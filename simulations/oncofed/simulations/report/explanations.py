@@ -18,8 +18,9 @@ from oncofed.client.patients.cohort_explanation import Direction, direction_of, 
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.schema import Kind, Marker, Modality, StudySchema
 from oncofed.simulations.results import Relevance
-from oncofed.words.markers import marker_label
-from oncofed.words.names import MODALITY_NAMES, plain_name
+from oncofed.words.language import ENGLISH, Language
+from oncofed.words.markers import category_label, marker_label
+from oncofed.words.names import MODALITY_NAMES
 
 FloatArray = NDArray[np.float64]
 
@@ -59,7 +60,7 @@ class Part:
 
 @dataclass(frozen=True)
 class ExamplePatient:
-    """name  Patient A, B or C. place: lowest, median or highest of the hospital.
+    """name  Patient A, B or C. place: that it has the lowest, the median or the highest of the hospital.
     parts  strongest first. others: the sum of the `other_count` markers not among them. total: f(x).
     """
 
@@ -90,7 +91,7 @@ class Explanations:
         return tuple(marker for marker in self.markers[:STRONGEST] if marker.strength > 0)
 
 
-def explanations(relevance: Relevance, cohort: Cohort) -> Explanations | None:
+def explanations(relevance: Relevance, cohort: Cohort, *, say: Language = ENGLISH) -> Explanations | None:
     """What one hospital's relevances say; None when it has no patient or every relevance is 0.
 
     cohort  the same patients in the same order.
@@ -104,7 +105,7 @@ def explanations(relevance: Relevance, cohort: Cohort) -> Explanations | None:
         return None
     order = np.argsort(-strength, kind="stable")
     markers = tuple(
-        _strength(str(table.columns[index]), float(strength[index]), total, relevances[:, index], cohort)
+        _strength(str(table.columns[index]), float(strength[index]), total, relevances[:, index], cohort, say)
         for index in order
     )
     shares: dict[Modality, float] = {}
@@ -116,7 +117,7 @@ def explanations(relevance: Relevance, cohort: Cohort) -> Explanations | None:
         markers=markers,
         modalities=tuple(sorted(shares.items(), key=lambda item: -item[1])),
         carrying_90_percent=markers_carrying(relevances, share=0.9),
-        examples=_examples(relevance, cohort),
+        examples=_examples(relevance, cohort, say),
     )
 
 
@@ -125,17 +126,21 @@ def _marker(schema: StudySchema, name: str) -> Marker | None:
     return next((marker for marker in schema.markers if marker.name == name), None)
 
 
-def _strength(name: str, strength: float, total: float, relevance: FloatArray, cohort: Cohort) -> MarkerStrength:
+def _strength(
+    name: str, strength: float, total: float, relevance: FloatArray, cohort: Cohort, say: Language
+) -> MarkerStrength:
     marker = _marker(cohort.schema, name)
     if marker is None:
         modality, unit = Modality(name), ""
         direction = RAISES if relevance.sum() > 0 else LOWERS
-        effect = f"not measured at all: {'higher' if direction == RAISES else 'lower'} hazard"
+        effect = say(
+            "not measured at all: higher hazard" if direction == RAISES else "not measured at all: lower hazard"
+        )
     else:
-        modality, unit = marker.modality, marker.unit
-        direction, effect = _effect(marker, cohort.marker_values(name), relevance)
+        modality, unit = marker.modality, say(marker.unit)
+        direction, effect = _effect(marker, cohort.marker_values(name), relevance, say)
     return MarkerStrength(
-        name=_shown(name, marker),
+        name=_shown(name, marker, say),
         modality=modality,
         unit=unit,
         strength=strength,
@@ -145,67 +150,82 @@ def _strength(name: str, strength: float, total: float, relevance: FloatArray, c
     )
 
 
-def _shown(name: str, marker: Marker | None) -> str:
-    return marker_label(marker) if marker is not None else f"{MODALITY_NAMES[Modality(name)]} not measured"
+def _shown(name: str, marker: Marker | None, say: Language) -> str:
+    if marker is not None:
+        return marker_label(marker, say=say)
+    return say("%(kind)s not measured", kind=say(MODALITY_NAMES[Modality(name)]))
 
 
-def _effect(marker: Marker, values: FloatArray, relevance: FloatArray) -> tuple[Direction, str]:
+def _effect(marker: Marker, values: FloatArray, relevance: FloatArray, say: Language) -> tuple[Direction, str]:
     direction, _ = direction_of(marker, values, relevance)
     if marker.kind is Kind.CATEGORICAL:
         measured = ~np.isnan(values)
-        return direction, _categories(marker, values[measured], relevance[measured])
+        return direction, _categories(marker, values[measured], relevance[measured], say)
     if direction is MIXED:
-        return direction, MIXED.value
-    condition = "yes" if marker.kind is Kind.BINARY else "higher value"
-    return direction, f"{condition}: {'higher' if direction is RAISES else 'lower'} hazard"
+        return direction, say(MIXED.value)
+    if marker.kind is Kind.BINARY:
+        return direction, say("yes: higher hazard") if direction is RAISES else say("yes: lower hazard")
+    return direction, say("higher value: higher hazard") if direction is RAISES else say("higher value: lower hazard")
 
 
-def _categories(marker: Marker, values: FloatArray, relevance: FloatArray) -> str:
+def _categories(marker: Marker, values: FloatArray, relevance: FloatArray, say: Language) -> str:
     means = {}
     for index, category in enumerate(marker.categories):
         member = values == index
         if member.sum() >= SMALLEST_CATEGORY:
             means[category] = float(relevance[member].mean())
     if len(means) < 2:
-        return "by category"
+        return say("by category")
     worst, best = max(means, key=lambda each: means[each]), min(means, key=lambda each: means[each])
-    return f"highest hazard: {plain_name(worst)}; lowest: {plain_name(best)}"
+    return say(
+        "highest hazard: %(worst)s; lowest: %(best)s",
+        worst=category_label(marker, worst, say=say),
+        best=category_label(marker, best, say=say),
+    )
 
 
-def _examples(relevance: Relevance, cohort: Cohort) -> tuple[ExamplePatient, ...]:
+def _examples(relevance: Relevance, cohort: Cohort, say: Language) -> tuple[ExamplePatient, ...]:
     order = np.argsort(relevance.totals, kind="stable")
-    rows = {int(order[0]): "lowest", int(order[len(order) // 2]): "median", int(order[-1]): "highest"}
+    rows = {
+        int(order[0]): say("lowest log hazard ratio"),
+        int(order[len(order) // 2]): say("median log hazard ratio"),
+        int(order[-1]): say("highest log hazard ratio"),
+    }
     chosen = sorted(rows, key=lambda row: list(order).index(row))
-    return tuple(_example(name, rows[row], row, relevance, cohort) for name, row in zip("ABC", chosen, strict=False))
+    return tuple(
+        _example(name, rows[row], row, relevance, cohort, say) for name, row in zip("ABC", chosen, strict=False)
+    )
 
 
-def _example(name: str, place: str, row: int, relevance: Relevance, cohort: Cohort) -> ExamplePatient:
+def _example(name: str, place: str, row: int, relevance: Relevance, cohort: Cohort, say: Language) -> ExamplePatient:
     parts = relevance.table.iloc[row].to_numpy(dtype=np.float64)
     order = np.argsort(-np.abs(parts), kind="stable")
     kept = [int(index) for index in order[:IN_AN_EXAMPLE] if parts[index] != 0]
     total = float(relevance.totals[row])
     return ExamplePatient(
-        name=f"Patient {name}",
+        name=say("Patient %(name)s", name=name),
         place=place,
-        parts=tuple(_part(str(relevance.table.columns[index]), float(parts[index]), row, cohort) for index in kept),
+        parts=tuple(
+            _part(str(relevance.table.columns[index]), float(parts[index]), row, cohort, say) for index in kept
+        ),
         others=total - float(parts[kept].sum()),
         other_count=len(parts) - len(kept),
         total=total,
     )
 
 
-def _part(name: str, log_hazard_ratio: float, row: int, cohort: Cohort) -> Part:
+def _part(name: str, log_hazard_ratio: float, row: int, cohort: Cohort, say: Language) -> Part:
     marker = _marker(cohort.schema, name)
-    level = "" if marker is None else _level(marker, float(cohort.marker_values(name)[row]))
-    return Part(_shown(name, marker), level, log_hazard_ratio)
+    level = "" if marker is None else _level(marker, float(cohort.marker_values(name)[row]), say)
+    return Part(_shown(name, marker, say), level, log_hazard_ratio)
 
 
-def _level(marker: Marker, value: float) -> str:
+def _level(marker: Marker, value: float, say: Language) -> str:
     if np.isnan(value):
-        return "not measured"
+        return say("not measured")
     if marker.kind is Kind.CATEGORICAL:
-        return plain_name(marker.categories[int(value)])
+        return category_label(marker, marker.categories[int(value)], say=say)
     if marker.kind is Kind.BINARY:
-        return "yes" if value > 0.5 else "no"
+        return say("yes") if value > 0.5 else say("no")
     distance = (value - marker.centre) / marker.scale
-    return "high" if distance > 0.5 else "low" if distance < -0.5 else "near reference"
+    return say("high") if distance > 0.5 else say("low") if distance < -0.5 else say("near reference")

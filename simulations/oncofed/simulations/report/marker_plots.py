@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from functools import partial
 
 from markupsafe import Markup
 
@@ -31,8 +32,9 @@ from oncofed.picture.drawing import (
 from oncofed.picture.rows import BELOW, Rows
 from oncofed.picture.waterfall import sums, waterfall
 from oncofed.simulations.report.explanations import LOWERS, RAISES, ExamplePatient, MarkerStrength
+from oncofed.words.language import ENGLISH, Language, later
 from oncofed.words.names import MODALITY_NAMES, shortened
-from oncofed.words.numbers import decimals, hazard_ratio, percent, signed
+from oncofed.words.numbers import decimals, hazard_ratio, percent, plainly, signed, whole
 
 COLOURS = {
     Modality.CLINICAL: BLUE,
@@ -44,53 +46,62 @@ COLOURS = {
     Modality.PROTEIN_EXPRESSION: OLIVE,
     Modality.TREATMENT: GREY,
 }
-SIGNS = {RAISES: "\N{BLACK UP-POINTING TRIANGLE} raises", LOWERS: "\N{BLACK DOWN-POINTING TRIANGLE} lowers"}
+SIGNS = {
+    RAISES: later("\N{BLACK UP-POINTING TRIANGLE} raises"),
+    LOWERS: later("\N{BLACK DOWN-POINTING TRIANGLE} lowers"),
+}
 LONGEST_MARKER = 40
 LONGEST_LABEL = 50
 LONGEST_LEVEL = 24
 _PITCH, _RIGHT, _NARROW, _BARS_BEGIN = 25.0, REPORT_WIDTH - 24, 680.0, 380.0
 
 
-def strongest_picture(markers: Sequence[MarkerStrength]) -> Markup:
+def strongest_picture(markers: Sequence[MarkerStrength], *, say: Language = ENGLISH) -> Markup:
     """Mean absolute relevance of the strongest markers, coloured by modality, with their direction."""
-    alternative = "Bars: the strongest markers by mean absolute relevance: " + "; ".join(
-        f"{marker.name} {decimals(marker.strength)} ({marker.direction})" for marker in markers
+    alternative = (
+        say("Bars: the strongest markers by mean absolute relevance:")
+        + " "
+        + "; ".join(
+            f"{marker.name} {decimals(marker.strength, say=say)} ({say(marker.direction.value)})" for marker in markers
+        )
     )
 
     present = [modality for modality in Modality if any(marker.modality is modality for marker in markers)]
-    keys = [Key.area(MODALITY_NAMES[each], COLOURS[each]) for each in present]
+    keys = [Key.area(say(MODALITY_NAMES[each]), COLOURS[each]) for each in present]
     entries, above = legend(keys, left=8, top=0, right=REPORT_WIDTH)
     most = 1.15 * max(marker.strength for marker in markers)
     frame = Rows(
         [shortened(marker.name, LONGEST_MARKER) for marker in markers],
-        (0.0, most, to_limits(0.0, most)),
-        "mean absolute relevance (log hazard ratio)",
+        (0.0, most, to_limits(0.0, most, say=say)),
+        say("mean absolute relevance (log hazard ratio)"),
         right=_RIGHT,
         pitch=_PITCH,
         above=above + 4,
     )
     marks = [*entries, *frame.marks]
     for row, marker in enumerate(markers):
-        marks += frame.bar(row, 0.0, marker.strength, COLOURS[marker.modality], SIGNS.get(marker.direction, ""))
+        marks += frame.bar(row, 0.0, marker.strength, COLOURS[marker.modality], say(SIGNS.get(marker.direction, "")))
     return report_picture(height=frame.bottom + BELOW, marks=marks, alternative=alternative)
 
 
-def modalities_picture(modalities: Sequence[tuple[Modality, float]]) -> Markup:
+def modalities_picture(modalities: Sequence[tuple[Modality, float]], *, say: Language = ENGLISH) -> Markup:
     """Share of each modality in the strength of all markers."""
-    alternative = "Bars: share of each modality: " + "; ".join(
-        f"{MODALITY_NAMES[modality]} {percent(share)}" for modality, share in modalities
+    alternative = (
+        say("Bars: share of each modality:")
+        + " "
+        + "; ".join(f"{say(MODALITY_NAMES[modality])} {percent(share, say=say)}" for modality, share in modalities)
     )
 
-    names = [MODALITY_NAMES[modality] for modality, _ in modalities]
+    names = [say(MODALITY_NAMES[modality]) for modality, _ in modalities]
     most = 1.12 * max(share for _, share in modalities)
     frame = Rows(names, (0.0, most, ()), "", right=_NARROW - 24, pitch=_PITCH)
     marks = list(frame.marks)
     for row, (modality, share) in enumerate(modalities):
-        marks += frame.bar(row, 0.0, share, COLOURS[modality], percent(share))
+        marks += frame.bar(row, 0.0, share, COLOURS[modality], percent(share, say=say))
     return report_picture(height=frame.bottom + 8, width=_NARROW, marks=marks, alternative=alternative)
 
 
-def waterfall_picture(patient: ExamplePatient, *, limits: tuple[float, float]) -> Markup:
+def waterfall_picture(patient: ExamplePatient, *, limits: tuple[float, float], say: Language = ENGLISH) -> Markup:
     """From the reference patient (0) to this patient's log hazard ratio, strongest marker first.
 
     limits  of the axis, the same for all patients so that they can be compared.
@@ -99,17 +110,24 @@ def waterfall_picture(patient: ExamplePatient, *, limits: tuple[float, float]) -
     labels = [_label(part.marker, part.level) for part in patient.parts]
     if patient.other_count:
         steps.append(patient.others)
-        labels.append(f"{patient.other_count:,} other markers together")
+        labels.append(say("%(count)s other markers together", count=whole(patient.other_count, say=say)))
+    told = partial(signed, say=say)
     alternative = (
-        f"{patient.name}, {patient.place} log hazard ratio: {signed(patient.total)}, "
-        f"a hazard ratio of {hazard_ratio(patient.total)}. "
-        + "; ".join(f"{label} {signed(step)}" for label, step in zip(labels, steps, strict=True))
+        say(
+            "%(name)s, %(place)s: %(total)s, a hazard ratio of %(ratio)s.",
+            name=patient.name,
+            place=patient.place,
+            total=told(patient.total),
+            ratio=hazard_ratio(patient.total, say=say),
+        )
+        + " "
+        + "; ".join(f"{label} {told(step)}" for label, step in zip(labels, steps, strict=True))
     )
 
     frame = Rows(
-        [*labels, "log hazard ratio of this patient"],
-        (*limits, to_limits(*limits)),
-        "log hazard ratio against the reference patient",
+        [*labels, say("log hazard ratio of this patient")],
+        (*limits, to_limits(*limits, say=say)),
+        say("log hazard ratio against the reference patient"),
         right=_RIGHT,
         pitch=_PITCH,
         above=52.0,
@@ -121,14 +139,14 @@ def waterfall_picture(patient: ExamplePatient, *, limits: tuple[float, float]) -
         steps,
         worse=VERMILLION,
         better=BLUE,
-        said=signed,
-        said_whole=signed,
+        said=told,
+        said_whole=told,
         whole=patient.total,
     )
-    above = [text((_BARS_BEGIN + _RIGHT) / 2, 16, "hazard ratio", anchor="middle")]
+    above = [text((_BARS_BEGIN + _RIGHT) / 2, 16, say("hazard ratio"), anchor="middle")]
     for ratio in hazard_ratio_ticks(limits):
         at = frame.x.at(math.log(ratio))
-        above += [text(at, 38, f"{ratio:g}", anchor="middle"), line(at, 43, at, 48, Stroke(QUIET, width=1))]
+        above += [text(at, 38, plainly(ratio, say=say), anchor="middle"), line(at, 43, at, 48, Stroke(QUIET, width=1))]
     return report_picture(height=frame.bottom + BELOW, marks=[*above, *marks], alternative=alternative)
 
 

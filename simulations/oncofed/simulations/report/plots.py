@@ -38,8 +38,9 @@ from oncofed.simulations.report.cohorts import CohortRow
 from oncofed.simulations.report.risk_groups import RiskGroup
 from oncofed.simulations.results import Baselines, EndpointResult
 from oncofed.survival.calibration import Calibration
-from oncofed.words.names import plain_name, shortened
-from oncofed.words.numbers import counted, decimals, percent, whole
+from oncofed.words.language import ENGLISH, Language
+from oncofed.words.names import capital, plain_name, shortened
+from oncofed.words.numbers import NOT_COMPUTED, decimals, percent, plainly, whole
 
 NAMED_SITES = 40
 """Up to so many hospitals each have a named row; beyond, only their distribution is drawn."""
@@ -54,36 +55,41 @@ _LEAST_ROOM = 0.005
 _SIZES_END, _MISSING_BEGIN, _PALE = 660.0, 700.0, 0.55
 
 
-def cohorts_picture(rows: Sequence[CohortRow]) -> Markup:
+def cohorts_picture(rows: Sequence[CohortRow], *, say: Language = ENGLISH) -> Markup:
     """Patients and events of each hospital, and how much was not measured."""
     most, fewest = max(row.patients for row in rows), min(row.patients for row in rows)
-    alternative = (
-        f"Bars: patients and events of {counted(len(rows), 'hospital', 'hospitals')}, "
-        f"from {whole(fewest)} to {whole(most)} patients; beside them the share of marker values that are missing."
+    alternative = say.several(
+        "Bars: patients and events of %(count)s hospital, from %(fewest)s to %(most)s patients; beside them the share "
+        "of marker values that are missing.",
+        "Bars: patients and events of %(count)s hospitals, from %(fewest)s to %(most)s patients; beside them the share "
+        "of marker values that are missing.",
+        len(rows),
+        fewest=whole(fewest, say=say),
+        most=whole(most, say=say),
     )
-    return (_named_cohorts if len(rows) <= NAMED_SITES else _unnamed_cohorts)(rows, alternative)
+    return (_named_cohorts if len(rows) <= NAMED_SITES else _unnamed_cohorts)(rows, alternative, say)
 
 
-def _missing_axis(rows: Sequence[CohortRow]) -> Axis:
+def _missing_axis(rows: Sequence[CohortRow], say: Language) -> Axis:
     most = max(0.05, 1.15 * float(np.nanmax([0.0, *(row.share_missing for row in rows)])))
-    return Axis(0.0, most, _MISSING_BEGIN, _RIGHT, shares(0.0, most, about=4))
+    return Axis(0.0, most, _MISSING_BEGIN, _RIGHT, shares(0.0, most, about=4, say=say))
 
 
-def _named_cohorts(rows: Sequence[CohortRow], alternative: str) -> Markup:
-    keys = [Key.area("with the event", BLUE), Key.area("without the event", SKY, _PALE)]
+def _named_cohorts(rows: Sequence[CohortRow], alternative: str, say: Language) -> Markup:
+    keys = [Key.area(say("with the event"), BLUE), Key.area(say("without the event"), SKY, _PALE)]
     entries, above = legend(keys, left=_LEGEND_LEFT, top=0, right=REPORT_WIDTH)
     most = 1.02 * max(1, *(row.patients for row in rows))
     frame = Rows(
         [shortened(plain_name(row.name), LONGEST_NAME) for row in rows],
-        (0.0, most, counts(most)),
-        "patients",
+        (0.0, most, counts(most, say=say)),
+        say("patients"),
         right=_SIZES_END,
         pitch=_PITCH,
         above=above + 4,
     )
-    missing = _missing_axis(rows)
+    missing = _missing_axis(rows, say)
     marks = [*entries, *frame.marks]
-    marks += across(missing, top=frame.top(0), bottom=frame.bottom, title="marker values missing")
+    marks += across(missing, top=frame.top(0), bottom=frame.bottom, title=say("marker values missing"))
     for place, row in enumerate(rows):
         begin, with_event, end = (frame.x.at(each) for each in (0, row.events, row.patients))
         top, high = frame.middle(place) - _PITCH / 3, _PITCH * 2 / 3
@@ -95,16 +101,16 @@ def _named_cohorts(rows: Sequence[CohortRow], alternative: str) -> Markup:
     return report_picture(height=frame.bottom + BELOW, marks=marks, alternative=alternative)
 
 
-def _unnamed_cohorts(rows: Sequence[CohortRow], alternative: str) -> Markup:
-    keys = [Key.area("patients", SKY, _PALE), Key.area("of these with the event", BLUE)]
+def _unnamed_cohorts(rows: Sequence[CohortRow], alternative: str, say: Language) -> Markup:
+    keys = [Key.area(say("patients"), SKY, _PALE), Key.area(say("of these with the event"), BLUE)]
     entries, above = legend(keys, left=_LEGEND_LEFT, top=0, right=REPORT_WIDTH)
     top, bottom, left = above + 8, above + 218, 78.0
     largest_first = sorted(rows, key=lambda row: -row.patients)
     most = 1.02 * max(1, *(row.patients for row in rows))
     x = Axis(0.0, float(len(rows)), left, _SIZES_END - 60, ())
-    y = Axis(0.0, most, bottom, top, counts(most, about=5))
-    marks = [*entries, *across(x, top=top, bottom=bottom, title="hospitals, largest first")]
-    marks += upright(y, left=left, right=x.end, title="patients")
+    y = Axis(0.0, most, bottom, top, counts(most, about=5, say=say))
+    marks = [*entries, *across(x, top=top, bottom=bottom, title=say("hospitals, largest first"))]
+    marks += upright(y, left=left, right=x.end, title=say("patients"))
     edges = np.array([x.at(place) for place in range(len(rows) + 1)])
     for values, colour, opacity in (
         ([row.patients for row in largest_first], SKY, _PALE),
@@ -112,12 +118,12 @@ def _unnamed_cohorts(rows: Sequence[CohortRow], alternative: str) -> Markup:
     ):
         high = np.array([y.at(value) for value in [*values, values[-1]]])
         marks.append(area(edges, np.full(len(edges), bottom), high, colour, opacity=opacity, step=True))
-    missing = _missing_axis(rows)
+    missing = _missing_axis(rows, say)
     known = [row.share_missing for row in rows if row.patients]
     found, bins = np.histogram(known, bins=20, range=(0.0, missing.high))
-    z = Axis(0.0, 1.05 * max(1.0, float(found.max())), bottom, top, counts(float(found.max()), about=5))
-    marks += across(missing, top=top, bottom=bottom, title="marker values missing")
-    marks += upright(z, left=_MISSING_BEGIN, right=_RIGHT, title="hospitals", title_at=_MISSING_BEGIN - 44)
+    z = Axis(0.0, 1.05 * max(1.0, float(found.max())), bottom, top, counts(float(found.max()), about=5, say=say))
+    marks += across(missing, top=top, bottom=bottom, title=say("marker values missing"))
+    marks += upright(z, left=_MISSING_BEGIN, right=_RIGHT, title=say("hospitals"), title_at=_MISSING_BEGIN - 44)
     for number, begin, end in zip(found.tolist(), bins[:-1].tolist(), bins[1:].tolist(), strict=True):
         if number:
             wide = missing.at(end) - missing.at(begin)
@@ -125,16 +131,23 @@ def _unnamed_cohorts(rows: Sequence[CohortRow], alternative: str) -> Markup:
     return report_picture(height=bottom + BELOW, marks=marks, alternative=alternative)
 
 
-def training_picture(rounds: pd.DataFrame, *, measured_on: str) -> Markup | None:
+def training_picture(rounds: pd.DataFrame, *, measured_on: str, say: Language = ENGLISH) -> Markup | None:
     """C-index and length of the update, round by round."""
     if rounds.empty:
         return None
     c_index = rounds["test_c_index"].to_numpy(dtype=np.float64)
     update = rounds["update_l2_norm"].to_numpy(dtype=np.float64)
-    alternative = (
-        f"Two curves over {counted(len(rounds), 'round', 'rounds')}: the C-index on {measured_on} goes from "
-        f"{decimals(float(c_index[0]))} to {decimals(float(c_index[-1]))}, and the length of the update from "
-        f"{decimals(float(update[0]))} to {decimals(float(update[-1]))}."
+    alternative = say.several(
+        "Two curves over %(count)s round: the C-index on %(measured_on)s goes from %(first)s to %(last)s, and the "
+        "length of the update from %(first_update)s to %(last_update)s.",
+        "Two curves over %(count)s rounds: the C-index on %(measured_on)s goes from %(first)s to %(last)s, and the "
+        "length of the update from %(first_update)s to %(last_update)s.",
+        len(rounds),
+        measured_on=measured_on,
+        first=decimals(float(c_index[0]), say=say),
+        last=decimals(float(c_index[-1]), say=say),
+        first_update=decimals(float(update[0]), say=say),
+        last_update=decimals(float(update[-1]), say=say),
     )
 
     places = rounds["round"].to_numpy(dtype=np.int64) - 1
@@ -142,46 +155,57 @@ def training_picture(rounds: pd.DataFrame, *, measured_on: str) -> Markup | None
     watched, moved = np.full(last, np.nan), np.full(last, np.nan)
     watched[places], moved[places] = c_index, update
     courses = (
-        Course(f"C-index on {measured_on}", watched, BLUE, chance=(0.5, "chance")),
-        Course("Length of the update (L2 norm)", moved, VERMILLION, low=0.0),
+        Course(say("C-index on %(measured_on)s", measured_on=measured_on), watched, BLUE, chance=(0.5, say("chance"))),
+        Course(say("Length of the update (L2 norm)"), moved, VERMILLION, low=0.0),
     )
-    return courses_picture(courses, rounds=last, alternative=alternative)
+    return courses_picture(courses, rounds=last, alternative=alternative, say=say)
 
 
 def comparison_picture(
-    main: EndpointResult, baselines: Baselines, *, sites: Sequence[str], patients: Sequence[int]
+    main: EndpointResult,
+    baselines: Baselines,
+    *,
+    sites: Sequence[str],
+    patients: Sequence[int],
+    say: Language = ENGLISH,
 ) -> Markup:
     """The federation with its interval against pooled data and each hospital alone."""
     alone = np.array(baselines.local_only, dtype=np.float64)
     interval = main.c_index_ci95
-    alternative = (
-        f"C-index: federated {decimals(main.c_index)} with 95 % interval {decimals(interval.low)} to "
-        f"{decimals(interval.high)}; pooled ridge Cox {decimals(baselines.pooled_ridge_cox)}; each hospital alone, "
-        f"mean {decimals(baselines.local_only_mean)}."
+    alternative = say(
+        "C-index: federated %(federated)s with 95 %% interval %(low)s to %(high)s; pooled ridge Cox %(pooled)s; each "
+        "hospital alone, mean %(alone)s.",
+        federated=decimals(main.c_index, say=say),
+        low=decimals(interval.low, say=say),
+        high=decimals(interval.high, say=say),
+        pooled=decimals(baselines.pooled_ridge_cox, say=say),
+        alone=decimals(baselines.local_only_mean, say=say),
     )
     named = len(sites) <= NAMED_SITES
     order = np.argsort(-alone, kind="stable").tolist() if named else []  # NaN comes last
     known = alone[~np.isnan(alone)]
     crowd = 0 if named else 5
-    names = ["Federated", "Pooled ridge Cox"]
+    names = [say("Federated"), say("Pooled ridge Cox")]
     for each in order:
-        count = f"  ({whole(patients[each])})"
+        count = f"  ({whole(patients[each], say=say)})"
         name = fitted(shortened(plain_name(sites[each]), LONGEST_NAME), _WIDEST_SITE - width_of(count))
         names.append(f"{name}{count}")
     if crowd:
         low, high = (float(each) for each in ((known.min(), known.max()) if len(known) else (np.nan, np.nan)))
-        names += ["", f"{len(alone):,} hospitals alone", f"{decimals(low, 2)} to {decimals(high, 2)}", "", ""]
-    lines = _lines(main, baselines)
+        hospitals = say("%(count)s hospitals alone", count=whole(len(alone), say=say))
+        ends_of = say("%(low)s to %(high)s", low=decimals(low, 2, say=say), high=decimals(high, 2, say=say))
+        names += ["", hospitals, ends_of, "", ""]
+    lines = _lines(main, baselines, say)
     ends = [*known.tolist(), *(value for value, _ in lines)]
     ends += [each for each in (interval.low, interval.high) if not np.isnan(each)]
     begin, end = min(ends, default=0.5), max(ends, default=1.0)
     room = max(0.06 * (end - begin), _LEAST_ROOM)
-    shade = [] if np.isnan(interval.low) else [Key.area("95 % interval, federated", BLUE, 0.13)]
+    shade = [] if np.isnan(interval.low) else [Key.area(say("95 % interval, federated"), BLUE, 0.13)]
     entries, above = legend([*shade, *(key for _, key in lines)], left=_LEGEND_LEFT, top=0, right=REPORT_WIDTH)
     frame = Rows(
         names,
-        (begin - room, end + room, to_limits(begin - room, end + room)),
-        "C-index (0.5 is chance, 1 is a perfect order)",
+        (begin - room, end + room, to_limits(begin - room, end + room, say=say)),
+        say("C-index (0.5 is chance, 1 is a perfect order)"),
         right=_RIGHT,
         pitch=_PITCH,
         above=above + 4,
@@ -204,7 +228,7 @@ def comparison_picture(
     for row, each in enumerate(order, start=2):
         if np.isnan(alone[each]):
             place = (x.start + x.end) / 2
-            marks.append(text(place, frame.middle(row) + 5, "not computed", anchor="middle", colour=QUIET))
+            marks.append(text(place, frame.middle(row) + 5, say(NOT_COMPUTED), anchor="middle", colour=QUIET))
         else:
             marks.append(frame.dot(row, float(alone[each]), GREY))
     if crowd:
@@ -215,36 +239,52 @@ def comparison_picture(
     return report_picture(height=bottom + BELOW, marks=marks, alternative=alternative)
 
 
-def _lines(main: EndpointResult, baselines: Baselines) -> list[tuple[float, Key]]:
+def _lines(main: EndpointResult, baselines: Baselines, say: Language) -> list[tuple[float, Key]]:
     """Level with every row, what hospitals are compared with: those that are known."""
     found = (
-        (main.c_index, Key("federated", Stroke(BLUE, width=1.2))),
-        (baselines.pooled_ridge_cox, Key("pooled", Stroke(VERMILLION, "dash", 1.2))),
-        (baselines.local_only_mean, Key("mean of hospitals alone", Stroke(GREY, "dot", 1.6))),
+        (main.c_index, Key(say("federated"), Stroke(BLUE, width=1.2))),
+        (baselines.pooled_ridge_cox, Key(say("pooled"), Stroke(VERMILLION, "dash", 1.2))),
+        (baselines.local_only_mean, Key(say("mean of hospitals alone"), Stroke(GREY, "dot", 1.6))),
     )
     return [(value, key) for value, key in found if not np.isnan(value)]
 
 
 def survival_picture(
-    groups: Sequence[RiskGroup], *, times: np.ndarray[tuple[int], np.dtype[np.float64]], unit: str, endpoint: str
+    groups: Sequence[RiskGroup],
+    *,
+    times: np.ndarray[tuple[int], np.dtype[np.float64]],
+    unit: str,
+    endpoint: str,
+    say: Language = ENGLISH,
 ) -> Markup | None:
     """Kaplan-Meier with 95 % bands, the mean predicted curve dashed, and numbers at risk beneath."""
     if not groups or not len(times):
         return None
     end = float(times[-1])
     ticks = np.array(survival_drawing.time_ticks(end))
+    spans = {"end": f"{end:.0f}", "half": f"{end / 2:.0f}", "unit": say(unit), "after": say(unit, context="dative")}
     alternative = (
-        f"Survival curves over {end:.0f} {unit} for {counted(len(groups), 'group', 'groups')} of predicted risk. "
+        say.several(
+            "Survival curves over %(end)s %(unit)s for %(count)s group of predicted risk.",
+            "Survival curves over %(end)s %(unit)s for %(count)s groups of predicted risk.",
+            len(groups),
+            **spans,
+        )
+        + " "
         + " ".join(
-            f"{group.name.capitalize()} risk, free of the event after {end / 2:.0f} {unit}: "
-            f"{percent(float(group.observed.at(np.array([end / 2]))[0]))}."
+            say(
+                "%(group)s risk, free of the event after %(half)s %(after)s: %(share)s.",
+                group=capital(say(group.name, context="risk")),
+                share=percent(float(group.observed.at(np.array([end / 2]))[0]), say=say),
+                **spans,
+            )
             for group in groups
         )
     )
 
     drawn = [
         survival_drawing.Group(
-            name=group.name,
+            name=say(group.name, context="risk"),
             colour=GROUP_COLOURS[group.name],
             steps=group.observed.times,
             survival=group.observed.survival,
@@ -256,11 +296,17 @@ def survival_picture(
         )
         for group in groups
     ]
-    return survival_drawing.survival_picture(drawn, end=end, unit=unit, alternative=f"{endpoint}. {alternative}")
+    return survival_drawing.survival_picture(
+        drawn, end=end, unit=say(unit), alternative=f"{endpoint}. {alternative}", say=say
+    )
 
 
 def calibration_picture(
-    calibration: Calibration, risk: np.ndarray[tuple[int], np.dtype[np.float64]], *, unit: str
+    calibration: Calibration,
+    risk: np.ndarray[tuple[int], np.dtype[np.float64]],
+    *,
+    unit: str,
+    say: Language = ENGLISH,
 ) -> Markup | None:
     """Observed against predicted risk, and how many patients were told which risk."""
     known = [group for group in calibration.groups if not np.isnan(group.observed)]
@@ -271,12 +317,25 @@ def calibration_picture(
     # Where nobody or everybody had the event there is no interval, so only the dot is drawn.
     above = np.array([0.0 if np.isnan(group.high) else group.high - group.observed for group in known])
     top = min(1.0, 1.08 * float(max((observed + above).max(), predicted.max())))
+    at = {"horizon": plainly(calibration.horizon, say=say), "unit": say(unit)}
     alternative = (
-        f"Observed against predicted risk by {calibration.horizon:g} {unit} in {len(known)} groups: "
-        + "; ".join(f"predicted {percent(p)}, observed {percent(o)}" for p, o in zip(predicted, observed, strict=True))
+        say(
+            "Observed against predicted risk by %(horizon)s %(unit)s in %(count)s groups:",
+            count=whole(len(known), say=say),
+            **at,
+        )
+        + " "
+        + "; ".join(
+            say(
+                "predicted %(predicted)s, observed %(observed)s",
+                predicted=percent(p, say=say),
+                observed=percent(o, say=say),
+            )
+            for p, o in zip(predicted, observed, strict=True)
+        )
         + "."
     )
 
     points = [calibration_drawing.Point(group.predicted, group.observed, group.low, group.high) for group in known]
-    by = f"by {calibration.horizon:g} {unit}"
-    return calibration_drawing.calibration_picture(points, risk, top=top, risk_by=by, alternative=alternative)
+    by = say("by %(horizon)s %(unit)s", **at)
+    return calibration_drawing.calibration_picture(points, risk, top=top, risk_by=by, alternative=alternative, say=say)

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 from oncofed.simulations.results import EndpointResult
 from oncofed.survival.aalen_johansen import aalen_johansen
 from oncofed.survival.kaplan_meier import KaplanMeier, kaplan_meier
+from oncofed.words.language import later
 
 FloatArray = NDArray[np.float64]
 
-NAMES = ("low", "middle", "high")
+NAMES = (later("low", "risk"), later("middle", "risk"), later("high", "risk"))
 
 
 @dataclass(frozen=True, eq=False)

@@ -20,8 +20,9 @@ from oncofed.picture.survival import time_ticks
 from oncofed.simulations.results import Compared, RunResult
 from oncofed.survival.auc_over_time import AucOverTime
 from oncofed.survival.decision_curve import Benefit, DecisionCurve
+from oncofed.words.language import ENGLISH, Language
 from oncofed.words.names import plain_name, shortened
-from oncofed.words.numbers import decimals, percent
+from oncofed.words.numbers import decimals, percent, plainly
 
 FloatArray = NDArray[np.float64]
 
@@ -35,12 +36,12 @@ _BELOW_NOTHING = 0.25
 """How far below treating nobody the picture goes, as a share of the most that anything gains."""
 
 
-def usefulness(result: RunResult) -> dict[str, object]:
+def usefulness(result: RunResult, *, say: Language = ENGLISH) -> dict[str, object]:
     """What the section of the report shows of the first endpoint."""
     main, unit = result.main, result.test.schema.grid.unit
     return {
-        "auc_figure": auc_picture(main.auc, unit=unit),
-        "decision_figure": decision_picture(main.decisions, result.compared.get(main.name, ()), unit=unit),
+        "auc_figure": auc_picture(main.auc, unit=unit, say=say),
+        "decision_figure": decision_picture(main.decisions, result.compared.get(main.name, ()), unit=unit, say=say),
         "benefit_rows": () if main.decisions is None else benefit_rows(main.decisions),
     }
 
@@ -80,37 +81,40 @@ def _triple(found: Benefit, place: int) -> tuple[float, float, float]:
     return float(found.value[place]), float(found.low[place]), float(found.high[place])
 
 
-def auc_picture(found: AucOverTime | None, *, unit: str) -> Markup | None:
+def auc_picture(found: AucOverTime | None, *, unit: str, say: Language = ENGLISH) -> Markup | None:
     """The area at each time with its interval."""
     if found is None or np.isnan(found.auc).all():
         return None
     ends = np.concatenate((found.auc, found.low, found.high))
     low = min(0.5, float(np.nanmin(ends))) - 0.02
     high = min(1.0, float(np.nanmax(ends)) + 0.03)
-    keys = [Key("95 % interval", Stroke(BLUE), _BAND, dot=True), Key("chance", Stroke(GREY, "dot", 1.2))]
+    keys = [Key(say("95 % interval"), Stroke(BLUE), _BAND, dot=True), Key(say("chance"), Stroke(GREY, "dot", 1.2))]
     entries, top = legend(keys, left=_LEFT, top=0, right=_WIDTH)
     top += 8
     bottom = top + _HIGH
     end = float(found.times[-1])
-    x = Axis(0.0, end, _LEFT, _RIGHT, tuple((each, f"{each:g}") for each in time_ticks(end)))
-    y = Axis(low, high, bottom, top, to_limits(low, high))
-    marks = [*entries, *across(x, top=top, bottom=bottom, title=unit)]
-    marks += upright(y, left=_LEFT, right=_RIGHT, title="area under the curve")
+    x = Axis(0.0, end, _LEFT, _RIGHT, tuple((each, plainly(each, say=say)) for each in time_ticks(end)))
+    y = Axis(low, high, bottom, top, to_limits(low, high, say=say))
+    marks = [*entries, *across(x, top=top, bottom=bottom, title=say(unit))]
+    marks += upright(y, left=_LEFT, right=_RIGHT, title=say("area under the curve"))
     marks.append(line(x.start, y.at(0.5), x.end, y.at(0.5), Stroke(GREY, "dot", 1.2)))
     at, value = _places(x, found.times), _places(y, found.auc)
     marks.append(area(at, _places(y, found.low), _places(y, found.high), BLUE, opacity=_BAND))
     marks.append(curve(at, value, Stroke(BLUE)))
     known = ~np.isnan(value)
     marks += [circle(*place, 4, BLUE) for place in zip(at[known].tolist(), value[known].tolist(), strict=True)]
-    alternative = f"Area under the curve over {end:g} {unit}: " + "; ".join(
-        f"by {time:.0f}, {decimals(each)}"
+    over = say("Area under the curve over %(end)s %(unit)s:", end=plainly(end, say=say), unit=say(unit))
+    alternative = f"{over} " + "; ".join(
+        say("by %(time)s, %(value)s", time=f"{time:.0f}", value=decimals(each, say=say))
         for time, each in zip(found.times.tolist(), found.auc.tolist(), strict=True)
         if not np.isnan(each)
     )
     return whole_picture(height=bottom + BELOW, width=_WIDTH, marks=marks, alternative=f"{alternative}.")
 
 
-def decision_picture(found: DecisionCurve | None, compared: Sequence[Compared], *, unit: str) -> Markup | None:
+def decision_picture(
+    found: DecisionCurve | None, compared: Sequence[Compared], *, unit: str, say: Language = ENGLISH
+) -> Markup | None:
     """The network with its interval, treating all, treating nobody, and treating by each score."""
     if found is None or np.isnan(found.model.value).all():
         return None
@@ -119,18 +123,20 @@ def decision_picture(found: DecisionCurve | None, compared: Sequence[Compared], 
     most = max(0.01, float(np.nanmax(np.concatenate([*gained, *(each.decisions.model.value for each, _ in scores)]))))
     low, high = -_BELOW_NOTHING * most, 1.05 * most
     keys = [
-        Key("by the network, 95 % interval", Stroke(BLUE), _BAND),
-        Key("all", Stroke(GREY, width=1.4)),
-        Key("nobody", Stroke(GREY, "dot", 1.6)),
+        Key(say("by the network, 95 % interval"), Stroke(BLUE), _BAND),
+        Key(say("all", context="patients"), Stroke(GREY, width=1.4)),
+        Key(say("nobody"), Stroke(GREY, "dot", 1.6)),
         *(Key(shortened(plain_name(each.name), _LONGEST_NAME), stroke) for each, stroke in scores),
     ]
     entries, top = legend(keys, left=_LEFT, top=0, right=_WIDTH)
     top += 8
     bottom = top + _HIGH
-    x = Axis(0.0, 1.0, _LEFT, _RIGHT, shares(0.0, 1.0))
-    y = Axis(low, high, bottom, top, to_limits(low, high))
-    marks = [*entries, *across(x, top=top, bottom=bottom, title=f"treat from this risk by {found.horizon:g} {unit} on")]
-    marks += upright(y, left=_LEFT, right=_RIGHT, title="net benefit")
+    x = Axis(0.0, 1.0, _LEFT, _RIGHT, shares(0.0, 1.0, say=say))
+    y = Axis(low, high, bottom, top, to_limits(low, high, say=say))
+    at_horizon = {"horizon": plainly(found.horizon, say=say), "unit": say(unit)}
+    title = say("treat from this risk by %(horizon)s %(unit)s on", **at_horizon)
+    marks = [*entries, *across(x, top=top, bottom=bottom, title=title)]
+    marks += upright(y, left=_LEFT, right=_RIGHT, title=say("net benefit"))
     at = _places(x, found.thresholds)
 
     def drawn(values: FloatArray) -> FloatArray:
@@ -142,9 +148,18 @@ def decision_picture(found: DecisionCurve | None, compared: Sequence[Compared], 
     marks.append(curve(at, drawn(_inside(found.everybody.value, low)), Stroke(GREY, width=1.4)))
     marks += [curve(at, drawn(_inside(each.decisions.model.value, low)), stroke) for each, stroke in scores]
     marks.append(curve(at, drawn(_inside(found.model.value, low)), Stroke(BLUE, width=2.4)))
-    alternative = f"Net benefit at {found.horizon:g} {unit} by threshold of risk: " + "; ".join(
-        f"{percent(row.threshold)}: by the network {decimals(row.model[0])}, all {decimals(row.everybody)}"
-        for row in benefit_rows(found)
+    alternative = (
+        say("Net benefit at %(horizon)s %(unit)s by threshold of risk:", **at_horizon)
+        + " "
+        + "; ".join(
+            say(
+                "%(threshold)s: by the network %(network)s, all %(everybody)s",
+                threshold=percent(row.threshold, say=say),
+                network=decimals(row.model[0], say=say),
+                everybody=decimals(row.everybody, say=say),
+            )
+            for row in benefit_rows(found)
+        )
     )
     return whole_picture(height=bottom + BELOW, width=_WIDTH, marks=marks, alternative=f"{alternative}.")
 

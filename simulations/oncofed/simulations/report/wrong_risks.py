@@ -13,10 +13,22 @@ from itertools import pairwise
 from oncofed.server.evaluation.calibration import CHANCE, RIGHT_RATIO, RIGHT_SLOPE
 from oncofed.simulations.results import EndpointResult, ExpectedByWindow
 from oncofed.survival.expected_events import Expected, ExpectedOfGroup
+from oncofed.words.language import ENGLISH, Language, later
 from oncofed.words.names import plain_name
 from oncofed.words.numbers import decimals, whole
 
 _MOST_NAMED = 4
+REST_IN = later("section 6")
+_EXTREME = later(
+    "Predicted risks are too extreme: high risks are told too high and low ones too low (calibration slope %(slope)s, "
+    "95 %% interval %(low)s to %(high)s, where 1 is right)."
+)
+_TIMID = later(
+    "Predicted risks are too timid: high risks are told too low and low ones too high (calibration slope %(slope)s, "
+    "95 %% interval %(low)s to %(high)s, where 1 is right)."
+)
+_ALL = "all"
+"""What `survival.expected_events` calls everybody."""
 
 
 @dataclass(frozen=True)
@@ -28,12 +40,12 @@ class ExpectedRow:
     cells: tuple[tuple[Expected, bool], ...]
 
 
-def expected_rows(groups: tuple[ExpectedOfGroup, ...]) -> tuple[ExpectedRow, ...]:
+def expected_rows(groups: tuple[ExpectedOfGroup, ...], *, say: Language = ENGLISH) -> tuple[ExpectedRow, ...]:
     """Each group in each window, and all along."""
     tests = sum(len(group.windows) + 1 for group in groups)
     return tuple(
         ExpectedRow(
-            plain_name(group.name),
+            say("all", context="patients") if group.name == _ALL else plain_name(group.name),
             group.patients,
             tuple((each, _is_wrong(each, tests)) for each in (*group.windows, group.all_along)),
         )
@@ -41,35 +53,39 @@ def expected_rows(groups: tuple[ExpectedOfGroup, ...]) -> tuple[ExpectedRow, ...
     )
 
 
-def window_names(bounds: tuple[float, ...], unit: str) -> tuple[str, ...]:
+def window_names(bounds: tuple[float, ...], unit: str, *, say: Language = ENGLISH) -> tuple[str, ...]:
     """As a table's headings."""
-    spans = [f"{decimals(begin, 0)} to {decimals(end, 0)} {unit}" for begin, end in pairwise(bounds)]
-    return (*spans, "all along")
+    spans = [
+        say(
+            "%(begin)s to %(end)s %(unit)s",
+            begin=decimals(begin, 0, say=say),
+            end=decimals(end, 0, say=say),
+            unit=say(unit),
+        )
+        for begin, end in pairwise(bounds)
+    ]
+    return (*spans, say("all along"))
 
 
-def warnings(endpoint: EndpointResult, unit: str, *, rest_in: str = "section 6") -> tuple[str, ...]:
+def warnings(
+    endpoint: EndpointResult, unit: str, *, rest_in: str = REST_IN, say: Language = ENGLISH
+) -> tuple[str, ...]:
     """Sentences for the top; empty where nothing stands out. rest_in: where the groups that are not named are."""
     found = []
     calibration = endpoint.calibration
     if calibration is not None and not RIGHT_SLOPE[0] <= calibration.slope <= RIGHT_SLOPE[1]:
         low, high = calibration.slope_low, calibration.slope_high
         if high < 1 or low > 1:
-            what = (
-                "too extreme: high risks are told too high and low ones too low"
-                if calibration.slope < 1
-                else "too timid: high risks are told too low and low ones too high"
-            )
-            found.append(
-                f"Predicted risks are {what} (calibration slope {decimals(calibration.slope, 2)}, 95 % interval "
-                f"{decimals(low, 2)} to {decimals(high, 2)}, where 1 is right)."
-            )
+            text = _EXTREME if calibration.slope < 1 else _TIMID
+            slope, *limits = (decimals(each, 2, say=say) for each in (calibration.slope, low, high))
+            found.append(say(text, slope=slope, low=limits[0], high=limits[1]))
     if endpoint.expected is not None:
-        found += _of_windows(endpoint.expected, unit, rest_in=rest_in)
+        found += _of_windows(endpoint.expected, unit, rest_in=rest_in, say=say)
     return tuple(found)
 
 
-def _of_windows(expected: ExpectedByWindow, unit: str, *, rest_in: str) -> list[str]:
-    names = window_names(expected.bounds, unit)
+def _of_windows(expected: ExpectedByWindow, unit: str, *, rest_in: str, say: Language) -> list[str]:
+    names = window_names(expected.bounds, unit, say=say)
     wrong = [
         (row.name, names[place], cell)
         for groups in ((expected.everybody,), expected.entities)
@@ -81,13 +97,18 @@ def _of_windows(expected: ExpectedByWindow, unit: str, *, rest_in: str) -> list[
         return []
     worst = sorted(wrong, key=lambda each: each[2].p_value)[:_MOST_NAMED]
     named = "; ".join(
-        f"{'everybody' if name == 'all' else name}, {window}: {whole(cell.observed)} events where "
-        f"{decimals(cell.expected, 0)} were predicted"
+        say(
+            "%(name)s, %(window)s: %(observed)s events where %(expected)s were predicted",
+            name=say("everybody") if name == _ALL else name,
+            window=window,
+            observed=whole(cell.observed, say=say),
+            expected=decimals(cell.expected, 0, say=say),
+        )
         for name, window, cell in worst
     )
     more = len(wrong) - len(worst)
-    rest = f" ({whole(more)} more in {rest_in})" if more else ""
-    return [f"More or fewer events came than the model predicts: {named}{rest}."]
+    rest = say(" (%(more)s more in %(where)s)", more=whole(more, say=say), where=say(rest_in)) if more else ""
+    return [say("More or fewer events came than the model predicts: %(named)s%(rest)s.", named=named, rest=rest)]
 
 
 def _is_wrong(cell: Expected, tests: int) -> bool:

@@ -21,7 +21,7 @@ from typing import Any
 
 import pandas as pd
 
-from oncofed.server.report.between_hospitals import WHO_COUNTS, between_hospitals
+from oncofed.server.report.between_hospitals import between_hospitals, who_counts
 from oncofed.server.report.html_page import rendered, write_page
 from oncofed.simulations.figures_file import left_out_of
 from oncofed.simulations.left_out import across_left_out
@@ -95,7 +95,7 @@ def write_left_out(several: Sequence[Together], folder: Path, *, title: str) -> 
             )
             for each in reversed(first.values())
         ],
-        "who_counts": WHO_COUNTS,
+        "who_counts": who_counts(),
     }
     write_page(rendered("oncofed.simulations.sweep", content), folder / "left_out.html")
 

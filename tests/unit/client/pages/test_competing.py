@@ -19,7 +19,6 @@ from oncofed.client.pages.cause_words import cause_words, of_hundred
 from oncofed.client.pages.cohort_view import risk_groups
 from oncofed.client.pages.competing import incidence_band, slopes
 from oncofed.client.pages.hospital import OwnPrognosis
-from oncofed.client.pages.languages import languages
 from oncofed.client.pages.patient_view import Status, patient_view
 from oncofed.client.pages.published import renewal
 from oncofed.client.pages.recalibration import Recalibration, band
@@ -28,6 +27,7 @@ from oncofed.cohort.schema import Endpoint
 from oncofed.survival.aalen_johansen import aalen_johansen
 from oncofed.survival.curves import cumulative_incidence
 from oncofed.survival.kaplan_meier import kaplan_meier
+from oncofed.words.languages import languages
 
 FloatArray = NDArray[np.float64]
 HERE = with_causes()

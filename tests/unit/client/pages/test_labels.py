@@ -10,13 +10,13 @@ import pytest
 from tests.pages_hospital import ENTITY, hospital, served
 
 from oncofed.client.pages.accounts import Role
-from oncofed.client.pages.languages import languages
 from oncofed.client.pages.marker_search import Filter
 from oncofed.client.pages.what_if import found_by_name
 from oncofed.cohort.schema_file import parse_schema
 from oncofed.cohort.schema_writing import schema_as_toml
 from oncofed.errors import InvalidInput
 from oncofed.words.language import ENGLISH
+from oncofed.words.languages import languages
 from oncofed.words.markers import category_label, endpoint_label, marker_label
 
 GERMAN = next(each for each in languages() if each.code == "de")

@@ -15,11 +15,11 @@ from tests.page_texts import ROOT, entries, texts
 from tests.pages_hospital import PASSWORD, SCHEMA, SECOND, Served, Window, hospital, served, submit, with_causes
 
 from oncofed.client.pages.accounts import Role
-from oncofed.client.pages.languages import languages
 from oncofed.client.pages.recalibration import Decided
 from oncofed.client.pages.what_if import Refused, read
 from oncofed.cohort.schema import Kind, Marker, Modality
 from oncofed.words.language import ENGLISH, NARROW_SPACE, Language
+from oncofed.words.languages import languages
 
 GERMAN = next(each for each in languages() if each.code == "de")
 PLACE = re.compile(r"%\((\w+)\)s")
