@@ -315,10 +315,18 @@ def _variant(resource: Json, _: str | None) -> Iterator[Row]:
     if has_code(code, _VARIANT):
         listed = codings_of(object_of(resource, "valueCodeableConcept"))
         value = next((_PRESENCE[each.code] for each in listed if each.code in _PRESENCE), "")
-    for component in objects_of(resource, "component"):
-        if has_code(object_of(component, "code"), _GENE):
-            gene = object_of(component, "valueCodeableConcept")
-            yield day_of(resource, *_FOUND), _words(gene) or _first_code([gene]), value or None
+    components = objects_of(resource, "component")
+    genes = [each for each in components if has_code(object_of(each, "code"), _GENE)]
+    for each in genes or ([{}] if value != "absent" else []):  # a variant of no gene that is told is one of somebody
+        yield day_of(resource, *_FOUND), _names_of_gene(each), value or None
+
+
+def _names_of_gene(component: Json) -> str | None:
+    """All, as `several`: whichever of them is the symbol, and in whatever order they stand."""
+    concept = object_of(component, "valueCodeableConcept")
+    listed = codings_of(concept)
+    names = [*(each.display for each in listed), text_of(concept, "text"), text_of(component, "valueString")]
+    return several([*names, *(each.code for each in listed)])
 
 
 def _procedure(resource: Json, system: str | None) -> Iterator[Row]:
