@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from tests.omop_models import MODEL, with_example
 from tests.small_fhir import (
     LOINC,
     Resource,
@@ -16,7 +17,10 @@ from tests.small_fhir import (
 from tests.small_fhir import MAPPING as OF_FHIR
 from tests.small_fhir import imported as of_resources
 
+from oncofed.client.importing.cohort_import import import_cohort
+from oncofed.client.importing.mapping_file import read_mapping
 from oncofed.errors import InvalidInput
+from studies.omop.make_omop import written
 
 # --- genes of variants
 
@@ -100,3 +104,61 @@ def test_every_gene_of_a_region_was_studied(tmp_path: Path) -> None:
     resources = with_variant(None, studied=both)[:-1]
     for gene in ("TP53", "KRAS"):
         assert cells(of_resources(tmp_path, resources, mapping=asking(gene)))["b"]["ecog"] == 0
+
+
+# --- parts of a table of OMOP
+
+
+def model(folder: Path) -> Path:
+    written(folder / "cdm", MODEL)
+    return with_example(folder)
+
+
+@pytest.mark.parametrize(
+    ("name", "table"),
+    [
+        ("death_2.csv", "death"),
+        ("DEATH (1).CSV", "death"),
+        ("death-part-b.csv.gz", "death"),
+        ("death - Kopie.csv", "death"),
+        ("condition_occurrence_02.csv", "condition_occurrence"),
+        ("measurement.2021.parquet", "measurement"),
+        ("measurement2021.csv", "measurement"),
+        ("observation_period_2.csv", "observation_period"),
+        ("observation_old.csv", None),
+        ("observation_period_old.csv", None),
+        ("death_2.txt.sha256", None),
+    ],
+)
+def test_a_file_that_may_be_a_part_of_a_table_is_asked(name: str, table: str | None, tmp_path: Path) -> None:
+    """Else its deaths would be of the living, and its diagnoses of nobody."""
+    mapping = model(tmp_path)
+    import_cohort(read_mapping(mapping))
+    (tmp_path / "cdm" / name).write_bytes(b"")
+    if table is None:
+        import_cohort(read_mapping(mapping))
+        return
+    with pytest.raises(InvalidInput, match=f"table {table}: has (files beside|2 files)"):
+        import_cohort(read_mapping(mapping))
+
+
+def test_parts_of_a_table_that_lie_deeper_are_asked(tmp_path: Path) -> None:
+    mapping = model(tmp_path)
+    folder = tmp_path / "cdm" / "deaths"
+    folder.mkdir()
+    (tmp_path / "cdm" / "death.csv").rename(folder / "death.csv")
+    folder.rename(tmp_path / "cdm" / "death")
+    import_cohort(read_mapping(mapping))
+    deeper = tmp_path / "cdm" / "death" / "year=2021" / "part-0.csv"
+    deeper.parent.mkdir()
+    deeper.write_text("person_id,death_date\n")
+    with pytest.raises(InvalidInput, match="table death: has files beside that of the table"):
+        import_cohort(read_mapping(mapping))
+
+
+def test_a_table_of_contacts_in_parts_of_other_names_is_asked(tmp_path: Path) -> None:
+    """Else the last contact would be an earlier one."""
+    mapping = model(tmp_path)
+    (tmp_path / "cdm" / "visit_occurrence.csv").rename(tmp_path / "cdm" / "visit_occurrence_1.csv")
+    with pytest.raises(InvalidInput, match="table visit_occurrence: has no file"):
+        import_cohort(read_mapping(mapping))
