@@ -8,6 +8,7 @@ import pytest
 from tests.omop_models import MODEL, with_example
 from tests.small_fhir import (
     LOINC,
+    SNOMED,
     Resource,
     cells,
     concept,
@@ -104,6 +105,119 @@ def test_every_gene_of_a_region_was_studied(tmp_path: Path) -> None:
     resources = with_variant(None, studied=both)[:-1]
     for gene in ("TP53", "KRAS"):
         assert cells(of_resources(tmp_path, resources, mapping=asking(gene)))["b"]["ecog"] == 0
+
+
+# --- deaths
+
+GROUND = "http://fhir.de/StructureDefinition/Entlassungsgrund"
+GROUNDS = "http://fhir.de/CodeSystem/dkgev/EntlassungsgrundErsteUndZweiteStelle"
+DISPOSITION = "http://terminology.hl7.org/CodeSystem/discharge-disposition"
+
+
+def german(code: str) -> Resource:
+    part = {"url": "ErsteUndZweiteStelle", "valueCoding": {"system": GROUNDS, "code": code}}
+    return {"extension": [{"url": GROUND, "extension": [part]}]}
+
+
+def stay(disposition: Resource, *, end: str = "2020-08-07") -> Resource:
+    """Of `b`; its end is the 210th day."""
+    own: Resource = {
+        "resourceType": "Encounter",
+        "id": "stay",
+        "status": "finished",
+        "subject": {"reference": "Patient/b"},
+    }
+    return own | {
+        "period": {"start": "2020-08-01", "end": end},
+        "hospitalization": {"dischargeDisposition": disposition},
+    }
+
+
+@pytest.mark.parametrize(
+    ("disposition", "died"),
+    [
+        (concept(DISPOSITION, "exp"), 1),
+        (concept("https://www.nubc.org/CodeSystem/PatDischargeStatus", "20"), 1),
+        (concept("http://terminology.hl7.org/CodeSystem/v2-0112", "41"), 1),
+        (concept(SNOMED, "371828006"), 1),
+        ({"text": "Verstorben"}, 1),
+        (german("07"), 1),
+        (concept("http://fhir.de/CodeSystem/dkgev/Entlassungsgrund", "079"), 1),
+        (german("01"), 0),
+        (concept(DISPOSITION, "home"), 0),
+        (concept("urn:ours", "20"), 0),
+        ({"text": "hospice; not dead"}, 0),
+        ({}, 0),
+    ],
+)
+def test_a_stay_that_ended_with_a_death_tells_it(disposition: Resource, died: int, tmp_path: Path) -> None:
+    found = cells(of_resources(tmp_path, [*two_patients(), stay(disposition)]))
+    assert (found["b"]["days"], found["b"]["died"]) == (210, died)
+
+
+def test_the_day_of_a_death_that_is_told_comes_before_the_end_of_the_stay(tmp_path: Path) -> None:
+    for own in ({"deceasedDateTime": "2020-08-06"}, {}):
+        resources = two_patients()
+        resources[3] |= own
+        cause = observation("b", "2020-08-06") | {"id": "cause", "code": concept(SNOMED, "184305005")}
+        found = cells(of_resources(tmp_path, [*resources, stay(german("07")), *([] if own else [cause])]))
+        assert (found["b"]["days"], found["b"]["died"]) == (209, 1)
+
+
+def status(**value: object) -> Resource:
+    return observation("b", "2020-08-07", "67162-8") | value
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"valueCodeableConcept": concept(SNOMED, "419099009")},
+        {"valueCodeableConcept": {"coding": [{"system": "urn:ours", "code": "0", "display": "Dead"}]}},
+        {"valueCodeableConcept": {"text": "Patient verstorben"}},
+        {"valueString": "deceased"},
+        {"valueCodeableConcept": concept("urn:oid:1.2", "T"), "code": concept("https://loinc.org", "67162-8")},
+        {"valueCodeableConcept": concept("x", "T"), "code": concept("urn:oid:2.16.840.1.113883.6.1", "67162-8")},
+    ],
+)
+def test_a_vital_status_may_say_dead_in_other_codes_and_words(value: Resource, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match=r"has an event without a date \(1 row\)"):
+        of_resources(tmp_path, [*two_patients(), status(**value)])
+
+
+@pytest.mark.parametrize(
+    ("value", "known"),
+    [
+        ({"valueCodeableConcept": concept(SNOMED, "438949009")}, True),
+        ({"valueCodeableConcept": {"text": "Alive"}}, True),
+        ({"valueString": "unknown"}, True),
+        ({"dataAbsentReason": {"text": "asked"}}, True),
+        ({"valueCodeableConcept": concept("urn:ours", "0")}, False),
+        ({"valueBoolean": False}, False),
+    ],
+)
+def test_a_vital_status_that_is_not_known_is_nobodys_life(value: Resource, known: bool, tmp_path: Path) -> None:
+    resources = [*two_patients(), status(**value)]
+    if known:
+        assert cells(of_resources(tmp_path, resources))["b"]["died"] == 0
+        return
+    with pytest.raises(InvalidInput, match=r"tells a vital status .* that is not known, .*\(1 row\)"):
+        of_resources(tmp_path, resources)
+
+
+def test_a_death_of_no_subject_is_asked(tmp_path: Path) -> None:
+    cause = observation(None, "2020-08-06") | {"id": "cause", "code": concept(SNOMED, "184305005")}
+    with pytest.raises(InvalidInput, match=r"tell the death of nobody among the patients \(1 row\)"):
+        of_resources(tmp_path, [*two_patients(), cause])
+
+
+@pytest.mark.parametrize("system", ["https://loinc.org", "http://loinc.org/", "urn:oid:2.16.840.1.113883.6.1"])
+def test_loinc_is_known_by_its_other_addresses(system: str, tmp_path: Path) -> None:
+    both = {"coding": [{"system": "urn:ours", "code": "CRP"}, {"system": system, "code": "1988-5"}]}
+    resources = two_patients()
+    resources[2] |= {"code": both}
+    for said in ("", f'system = "{system}"'):
+        text = OF_FHIR.replace('part = "fhir_observations"', f'part = "fhir_observations"\n{said}')
+        assert cells(of_resources(tmp_path, resources, mapping=text))["a"]["crp"] == 7.5
 
 
 # --- parts of a table of OMOP

@@ -17,6 +17,8 @@ from oncofed.client.importing.moments import needs_zone
 
 LOINC = "http://loinc.org"
 SNOMED = "http://snomed.info/sct"
+_ALSO: dict[str, str] = {"urn:oid:2.16.840.1.113883.6.1": LOINC, "urn:oid:2.16.840.1.113883.6.96": SNOMED}
+"""Other addresses of these, as documents of CDA have them."""
 ICD_10 = re.compile(r"icd-?10|2\.16\.840\.1\.113883\.6\.(3|90)$|1\.2\.276\.0\.76\.5\.\d+$", re.IGNORECASE)
 """Of the address of a code system: ICD-10 of the WHO, and its national editions (GM, CM)."""
 ICD_O_3 = re.compile(r"icd-?o-?3|icd-?o$|2\.16\.840\.1\.113883\.6\.43(\.1)?$", re.IGNORECASE)
@@ -65,10 +67,17 @@ def objects_of(holder: Json, name: str) -> list[Json]:
     return found
 
 
+def system_meant(address: str) -> str:
+    """LOINC's and SNOMED's own address for what else programs write: by https, with a stroke behind it, as an OID."""
+    plain = address.rstrip("/")
+    known = plain.replace("https://", "http://", 1)
+    return known if known in (LOINC, SNOMED) else _ALSO.get(plain, address)
+
+
 def codings_of(concept: Json) -> list[Coding]:
     """Those with a code."""
     return [
-        Coding(text_of(each, "system") or "", code, text_of(each, "display") or "")
+        Coding(system_meant(text_of(each, "system") or ""), code, text_of(each, "display") or "")
         for each in objects_of(concept, "coding")
         if (code := text_of(each, "code")) is not None
     ]
@@ -99,7 +108,7 @@ def or_none(found: Sequence[str]) -> Sequence[str | None]:
 
 
 def is_of(system: str, wanted: re.Pattern[str] | str) -> bool:
-    return system == wanted if isinstance(wanted, str) else wanted.search(system) is not None
+    return system == system_meant(wanted) if isinstance(wanted, str) else wanted.search(system) is not None
 
 
 def code_of(concept: Json, system: re.Pattern[str] | str) -> str | None:
