@@ -231,8 +231,12 @@ def _found(
     found, faults = {}, []
     for column in wanted:
         place = places.get(plain(column))
-        if place is not None:
+        if sum(plain(name).strip() == plain(column).strip() for name in names) > 1:
+            what = "has another of its name in the file, but for blanks about it, which nobody sees"
+            faults.append(Fault(f'{where}: column "{column}"', what, "Rename or remove all but one."))
+        elif place is not None:
             found[column] = Column(frame.iloc[:, place], source.decimal.letter, missing)
+        if place is not None:
             continue
         near = any(plain(name).strip().casefold() == plain(column).strip().casefold() for name in names)
         remedy = "Correct its name in the mapping."

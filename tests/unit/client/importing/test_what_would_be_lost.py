@@ -17,9 +17,11 @@ from tests.small_fhir import (
 )
 from tests.small_fhir import MAPPING as OF_FHIR
 from tests.small_fhir import imported as of_resources
+from tests.small_tables import MAPPING, PATIENTS, SCHEMA, imported
 
 from oncofed.client.importing.cohort_import import import_cohort
 from oncofed.client.importing.mapping_file import read_mapping
+from oncofed.client.importing.units import contradict
 from oncofed.errors import InvalidInput
 from studies.omop.make_omop import written
 
@@ -276,3 +278,116 @@ def test_a_table_of_contacts_in_parts_of_other_names_is_asked(tmp_path: Path) ->
     (tmp_path / "cdm" / "visit_occurrence.csv").rename(tmp_path / "cdm" / "visit_occurrence_1.csv")
     with pytest.raises(InvalidInput, match="table visit_occurrence: has no file"):
         import_cohort(read_mapping(mapping))
+
+
+# --- a number, a code, a unit or a column that may be another
+
+
+@pytest.mark.parametrize(("cell", "value"), [("1,500", 1500), ("12,500", 12500), ("0,500", None), ("00,500", None)])
+def test_what_begins_with_zero_has_no_thousands(cell: str, value: float | None, tmp_path: Path) -> None:
+    """A half, as another program writes it, was 500."""
+    rows = f'id,day,code,number,unit\n1,2021-01-01,crp,"{cell}",mg/l\n'
+    schema = SCHEMA.replace("[0, 1000]", "[0, 100000]")
+
+    def read() -> float:
+        found = imported(
+            tmp_path, rows, unit="mg/l", marker='codes = ["crp"]', source='thousands = "comma"', schema=schema
+        )
+        return float(found.table["value"][0].as_py())
+
+    if value is not None:
+        assert read() == value
+        return
+    with pytest.raises(InvalidInput, match=r"is not a number \(1 row\)"):
+        read()
+
+
+GRADES = SCHEMA.partition("[[marker]]")[0] + (
+    '[[marker]]\nname = "value"\nmodality = "clinical"\nkind = "categorical"\n'
+    'categories = ["1", "2", "3", "high"]\nreference_category = "1"\n'
+)
+
+
+def test_a_code_that_words_leave_out_is_no_category_of_the_same_number(tmp_path: Path) -> None:
+    rows = "id,day,code,number,unit\n1,2021-01-01,grade,{},\n2,2021-01-01,grade,high,\n"
+    words = '{ "1" = "2", "2" = "3" }'
+
+    def read(cell: str, words: str = words) -> list[str | None]:
+        marker = f'codes = ["grade"]\nwords = {words}'
+        found = imported(tmp_path, rows.format(cell), unit="", marker=marker, schema=GRADES)
+        cells: list[str | None] = found.table["value"].to_pylist()
+        return cells
+
+    assert read("2") == ["3", "high", None]
+    assert read("2.0", words='{ "true" = "1", "2" = "2" }') == ["2", "high", None]
+    assert read("3", words='{ "hi" = "high" }') == ["3", "high", None]
+    for cell in ("3", "3.0"):
+        with pytest.raises(InvalidInput, match=r"is a word that the mapping does not list \(1 row\)"):
+            read(cell)
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "apart"),
+    [
+        ("mg/L", "mg/dL", True),
+        ("mmol/L", "mg/dl", True),
+        ("1", "%", True),
+        ("10*3/uL", "/µl", True),
+        ("mg/L", "MG/L", False),
+        ("10*9/L", "G/l", False),
+        ("10*9/L", "Tsd/µl", False),
+        ("[IU]/L", "U/l", False),
+        ("u[IU]/mL", "mU/l", False),
+        ("meq/L", "mmol/l", False),
+        ("{score}", "mg/l", False),
+        ("mg/L", "Milligramm", False),
+    ],
+)
+def test_a_unit_that_its_text_contradicts_is_asked(first: str, second: str, apart: bool, tmp_path: Path) -> None:
+    assert contradict(first, second) is contradict(second, first) is apart
+    resources = two_patients()
+    resources[2]["valueQuantity"] = {"value": 7.5, "code": "mg/L", "unit": second}
+    if first == "mg/L" and apart:
+        with pytest.raises(InvalidInput, match=r"has a unit that cannot be converted to \"mg/l\" \(1 row\)"):
+            of_resources(tmp_path, resources)
+        said = 'part = "fhir_observations"\nunit_words = { "mg/L | mg/dL" = "mg/dl" }'
+        found = of_resources(tmp_path, resources, mapping=OF_FHIR.replace('part = "fhir_observations"', said))
+        assert cells(found)["a"]["crp"] == 75
+
+
+def test_numbers_of_a_model_whose_units_are_told_twice_are_told(tmp_path: Path) -> None:
+    mapping = model(tmp_path)
+    table = MODEL.tables["measurement"].copy()
+    of_crp = table["measurement_concept_id"].astype(str).str.startswith("3020460")
+    of_mg_l = of_crp & table["unit_concept_id"].astype(str).str.startswith("8751")
+    for own, told in (("mg/dL", int(of_mg_l.sum())), ("mg/l", 0), (None, 0)):
+        table.assign(unit_source_value=table["unit_source_value"].mask(of_mg_l, own)).to_csv(
+            tmp_path / "cdm" / "measurement.csv", index=False
+        )
+        notes = import_cohort(read_mapping(mapping)).report.in_words
+        assert ("of different units, and the concept counts" in notes) is bool(told)
+        assert not told or f"{told:,} rows have a unit_concept_id and a unit_source_value" in notes
+
+
+@pytest.mark.parametrize("header", ["id,day,code,number,number ,unit", "id,day,code, number,number,unit"])
+def test_of_two_columns_that_look_alike_none_is_chosen(header: str, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput, match='column "number": has another of its name in the file, but for blanks'):
+        imported(tmp_path, f"{header}\n1,2021-01-01,crp,5,7,mg/l\n", unit="mg/l", marker='codes = ["crp"]')
+
+
+@pytest.mark.parametrize("encoding", ["windows-1252", "iso-8859-1", "iso-8859-15", "cp850"])
+def test_a_text_of_another_encoding_than_is_said_has_no_other_letters(encoding: str, tmp_path: Path) -> None:
+    mapping = MAPPING.replace('path = "patients.csv"', f'path = "patients.csv"\nencoding = "{encoding}"')
+    rows, patients = "id,day,code,number,unit\nMü1,2021-01-01,crp,5,mg/l\n", PATIENTS.replace("\n1,", "\nMü1,")
+
+    def read(text: bytes) -> list[str]:
+        path = tmp_path / "patients.csv"
+        imported(tmp_path, rows, unit="mg/l", marker='codes = ["crp"]', patients=patients)
+        path.write_bytes(text)
+        (tmp_path / "mapping.toml").write_text(mapping.format(source="", marker='codes = ["crp"]'))
+        names: list[str] = import_cohort(read_mapping(tmp_path / "mapping.toml")).table["id"].to_pylist()
+        return names
+
+    assert "Mü1" in read(patients.encode(encoding))
+    with pytest.raises(InvalidInput, match=f"is written in utf-8, and not in {encoding}"):
+        read(patients.encode())

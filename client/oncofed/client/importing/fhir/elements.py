@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from oncofed.client.importing.fhir.files import Json
 from oncofed.client.importing.moments import needs_zone
+from oncofed.client.importing.units import contradict
 
 LOINC = "http://loinc.org"
 SNOMED = "http://snomed.info/sct"
@@ -164,7 +165,8 @@ class Found:
 def found_of(holder: Json) -> Found | None:
     """`value[x]` of an observation or of a component; None where it has none. Raises OtherForm for another kind.
 
-    Of a code the first coding counts. A quantity's unit is its UCUM code, where it has one.
+    Of a code the first coding counts. A quantity's unit is its UCUM code, where it has one, and no known one where its
+    text contradicts it.
     """
     kinds = [name for name in holder if name.startswith("value") and holder[name] is not None]
     if not kinds:
@@ -195,8 +197,11 @@ NOT_READ = re.compile(r"\[value\w+\]")
 
 def _quantity(quantity: Json) -> Found:
     number, comparator = text_of(quantity, "value"), text_of(quantity, "comparator") or ""
-    unit = text_of(quantity, "code") or text_of(quantity, "unit")
-    return Found(None if number is None else f"{comparator}{number}", unit, text_of(quantity, "unit"))
+    code, said = text_of(quantity, "code"), text_of(quantity, "unit")
+    unit = code or said
+    if code is not None and said is not None and contradict(code, said):
+        unit = f"{code} | {said}"  # which is no unit, so that somebody is asked
+    return Found(None if number is None else f"{comparator}{number}", unit, said)
 
 
 # --- whose it is
