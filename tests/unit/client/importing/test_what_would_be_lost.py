@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,10 @@ from tests.small_fhir import (
     Resource,
     cells,
     concept,
+    notes,
     observation,
+    of,
+    patient,
     two_patients,
 )
 from tests.small_fhir import MAPPING as OF_FHIR
@@ -222,6 +226,47 @@ def test_loinc_is_known_by_its_other_addresses(system: str, tmp_path: Path) -> N
         assert cells(of_resources(tmp_path, resources, mapping=text))["a"]["crp"] == 7.5
 
 
+# --- what a folder of resources lacks, or holds beside them
+
+
+def test_files_that_are_not_read_are_told(tmp_path: Path) -> None:
+    assert "are not read" not in notes(of_resources(tmp_path, two_patients()))
+    for name in ("bundle.xml", "more/Observation.ndjson.zip", ".DS_Store"):
+        (tmp_path / "fhir" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "fhir" / name).write_text("x")
+    found = import_cohort(read_mapping(tmp_path / "mapping.toml"))
+    assert "2 files are none of .json, .ndjson or .jsonl (or these packed as .gz), and are not read" in notes(found)
+
+
+def page(number: int, resources: list[Resource], *, last: bool = False) -> Resource:
+    links = [{"relation": "self", "url": f"https://s.example/Patient?page={number}"}]
+    links += [] if last else [{"relation": "next", "url": f"https://s.example/Patient?page={number + 1}"}]
+    entries = [{"resource": each} for each in resources]
+    return {"resourceType": "Bundle", "type": "searchset", "link": links, "entry": entries}
+
+
+def test_a_page_that_should_follow_and_is_not_there_is_told(tmp_path: Path) -> None:
+    told = "1 bundles name a next page (link) that is not here by its address"
+    first, *others = two_patients()
+    assert told in notes(of_resources(tmp_path, [page(1, [first]), page(2, others)]))
+    assert told not in notes(of_resources(tmp_path, [page(1, [first]), page(2, others, last=True)]))
+    (tmp_path / "fhir" / "bundle.json").write_text(json.dumps(page(7, [patient("c")])))
+    assert told in notes(import_cohort(read_mapping(tmp_path / "mapping.toml")))
+
+
+def test_drugs_that_were_ordered_are_told_where_those_given_are_read(tmp_path: Path) -> None:
+    drug = {"medicationCodeableConcept": concept("http://www.whocc.no/atc", "L01FF01")}
+    given: Resource = {"resourceType": "MedicationStatement", "id": "g", "status": "active"}
+    ordered: Resource = {"resourceType": "MedicationRequest", "id": "o", "status": "active"}
+    text = OF_FHIR.rpartition("[[marker]]")[0].replace(
+        "[time_zero]", '[[source]]\nname = "drugs"\npath = "fhir"\npart = "fhir_medications"\n[time_zero]'
+    )
+    text += '[[marker]]\nname = "ecog"\nsource = "drugs"\ncodes = ["L01FF*"]\nwithout_row = "0"\n'
+    found = of_resources(tmp_path, [*two_patients(), given | of("a") | drug, ordered | of("b") | drug], mapping=text)
+    assert [cells(found)[who]["ecog"] for who in "ab"] == [1, 0]
+    assert "1 orders (MedicationRequest) tell no drug that was given, and do not count" in notes(found)
+
+
 # --- parts of a table of OMOP
 
 
@@ -324,6 +369,13 @@ def test_a_code_that_words_leave_out_is_no_category_of_the_same_number(tmp_path:
     for cell in ("3", "3.0"):
         with pytest.raises(InvalidInput, match=r"is a word that the mapping does not list \(1 row\)"):
             read(cell)
+
+
+def test_of_two_categories_of_a_day_none_is_the_higher(tmp_path: Path) -> None:
+    rows = "id,day,code,number,unit\n1,2021-01-01,grade,1,\n1,2021-01-01,grade,high,\n"
+    marker = 'codes = ["grade"]\ntake = "last"\nsame_day = "highest"'
+    with pytest.raises(InvalidInput, match="same_day: needs numbers, and its marker has categories"):
+        imported(tmp_path, rows, unit="", marker=marker, schema=GRADES)
 
 
 @pytest.mark.parametrize(

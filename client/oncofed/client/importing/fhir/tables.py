@@ -166,6 +166,7 @@ class FhirFolder:
         if nameless := sum(each.id is None for each in kept):
             what = "has no id, so that nothing can be joined to it"
             faults.append(Fault(f"{name}: Patient.id", what, "Export it again, with ids.", nameless))
+        self._of_files = tuple(files.notes())
         if faults or files.faults:
             raise InvalidInput([*files.faults, *faults])
 
@@ -246,7 +247,7 @@ class FhirFolder:
         if source.part is (Part.FHIR_PATIENTS if Part.FHIR_PATIENTS in parts else parts[0]):  # one source tells it
             if shared.patients:
                 notes.append(f"{shared.patients:,} patients share an identifier with another, and are one")
-            notes += persons.notes()
+            notes += [*persons.notes(), *self._of_files]
         if source.part is Part.FHIR_PATIENTS:
             frame = self._patients(self.tables[place], [number for number, _ in kept], persons, source, notes)
             if LAST_CONTACT in columns:
@@ -293,6 +294,8 @@ class FhirFolder:
             drugs = self._medications.of(place, table, rows, self.current, self._home)
             rows, codes = drugs.rows, drugs.codes
             notes += drugs.notes
+            if orders := self._by_kind(self.current).get("MedicationRequest"):
+                notes.append(f"{orders:,} orders (MedicationRequest) tell no drug that was given, and do not count")
         subject = table.subject[rows]
         meant = [persons.meant(reference) for reference in self._subjects.listed]
         lost = np.array([*(each.identity is None and each.is_patient for each in meant), True])
