@@ -13,6 +13,7 @@ from tests.small_fhir import (
     Resource,
     cells,
     concept,
+    crp,
     notes,
     observation,
     of,
@@ -54,7 +55,7 @@ def of_gene(who: str, gene: Resource | None, *, code: str = "69548-6", **content
 def with_variant(gene: Resource | None, *, studied: Resource | None = None) -> list[Resource]:
     """`b` has it, and was studied for TP53."""
     region = of_gene("b", studied or {"valueCodeableConcept": {"coding": [SYMBOL]}}, code="53041-0")
-    return [*two_patients(), region, of_gene("b", gene, **PRESENT)]
+    return [*two_patients(), region, of_gene("b", gene) | PRESENT]
 
 
 @pytest.mark.parametrize(
@@ -252,6 +253,23 @@ def test_a_page_that_should_follow_and_is_not_there_is_told(tmp_path: Path) -> N
     assert told not in notes(of_resources(tmp_path, [page(1, [first]), page(2, others, last=True)]))
     (tmp_path / "fhir" / "bundle.json").write_text(json.dumps(page(7, [patient("c")])))
     assert told in notes(import_cohort(read_mapping(tmp_path / "mapping.toml")))
+
+
+@pytest.mark.parametrize(
+    "reference",
+    [
+        "Patient?identifier=urn:clinic|4711",
+        "Patient?identifier=urn%3Aclinic%7C4711",
+        "https://server.example/fhir/Patient?identifier=urn:clinic|4711",
+    ],
+)
+def test_a_transaction_refers_to_whoever_has_an_identifier(reference: str, tmp_path: Path) -> None:
+    resources = two_patients()
+    resources[0] |= {"identifier": [{"system": "urn:clinic", "value": "4711"}]}
+    later = crp(9.5, "a", "2020-01-10", ident="later") | {"subject": {"reference": reference}}
+    assert cells(of_resources(tmp_path, [*resources, later]))["a"]["crp"] == 9.5
+    lost = of_resources(tmp_path, [*two_patients(), later])
+    assert (cells(lost)["a"]["crp"], "have a subject that cannot be found" in notes(lost)) == (7.5, True)
 
 
 def test_drugs_that_were_ordered_are_told_where_those_given_are_read(tmp_path: Path) -> None:

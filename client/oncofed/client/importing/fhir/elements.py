@@ -11,6 +11,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from oncofed.client.importing.fhir.files import Json
 from oncofed.client.importing.moments import needs_zone
@@ -215,9 +216,16 @@ def reference_of(resource: Json) -> str | None:
     return None
 
 
+_CONDITIONAL = re.compile(r"(?:.*/)?[A-Za-z]+\?identifier=([^&]+)")
+"""As a transaction refers to what has an identifier."""
+
+
 def reference_in(told: Json) -> str | None:
     """Of an element that refers to another resource."""
     if (reference := text_of(told, "reference")) is not None:
+        if (found := _CONDITIONAL.fullmatch(reference)) is not None:
+            system, _, value = unquote(found[1]).rpartition("|")
+            return identifier_key(system, value)
         return reference
     identifier = object_of(told, "identifier")
     value = text_of(identifier, "value")
