@@ -14,6 +14,7 @@ from tests.small_fhir import (
     cells,
     concept,
     crp,
+    diagnosis,
     notes,
     observation,
     of,
@@ -270,6 +271,18 @@ def test_a_transaction_refers_to_whoever_has_an_identifier(reference: str, tmp_p
     assert cells(of_resources(tmp_path, [*resources, later]))["a"]["crp"] == 9.5
     lost = of_resources(tmp_path, [*two_patients(), later])
     assert (cells(lost)["a"]["crp"], "have a subject that cannot be found" in notes(lost)) == (7.5, True)
+
+
+def test_two_records_of_one_person_are_told_where_both_count(tmp_path: Path) -> None:
+    told = "1 patients are linked to another record of the same person (seealso, refer), and both count"
+    number = {"identifier": [{"system": "urn:clinic", "value": "4711"}]}
+    other = {"type": "Patient", "identifier": {"system": "urn:clinic", "value": "4711"}}
+    for kind, patients, is_told in (("seealso", 3, True), ("refer", 3, True), ("replaced-by", 2, False)):
+        again = patient("c", link=[{"type": kind, "other": other}])
+        resources = two_patients()
+        resources[0] |= number
+        found = of_resources(tmp_path, [*resources, again, diagnosis("c"), observation("c", "2020-02-01")])
+        assert (len(cells(found)), told in notes(found)) == (patients, is_told)
 
 
 def test_drugs_that_were_ordered_are_told_where_those_given_are_read(tmp_path: Path) -> None:
