@@ -224,8 +224,8 @@ def reference_in(told: Json) -> str | None:
     """Of an element that refers to another resource."""
     if (reference := text_of(told, "reference")) is not None:
         if (found := _CONDITIONAL.fullmatch(reference)) is not None:
-            system, _, value = unquote(found[1]).rpartition("|")
-            return identifier_key(system, value)
+            system, _, number = unquote(found[1]).rpartition("|")
+            return identifier_key(system, number)
         return reference
     identifier = object_of(told, "identifier")
     value = text_of(identifier, "value")
