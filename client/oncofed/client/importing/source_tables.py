@@ -6,6 +6,7 @@ columns that the mapping names are read. Rows that the mapping does not keep are
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -228,10 +229,11 @@ def _found(
     """Each wanted column under the mapping's name for it. Raises InvalidInput for those that are absent."""
     names = [str(name) for name in frame.columns]
     places = {plain(name): place for place, name in enumerate(names)}
+    seen = Counter(name.strip() for name in map(plain, names))
     found, faults = {}, []
     for column in wanted:
         place = places.get(plain(column))
-        if sum(plain(name).strip() == plain(column).strip() for name in names) > 1:
+        if seen[plain(column).strip()] > 1:
             what = "has another of its name in the file, but for blanks about it, which nobody sees"
             faults.append(Fault(f'{where}: column "{column}"', what, "Rename or remove all but one."))
         elif place is not None:

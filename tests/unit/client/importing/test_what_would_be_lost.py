@@ -159,8 +159,9 @@ def stay(disposition: Resource, *, end: str = "2020-08-07") -> Resource:
     ],
 )
 def test_a_stay_that_ended_with_a_death_tells_it(disposition: Resource, died: int, tmp_path: Path) -> None:
-    found = cells(of_resources(tmp_path, [*two_patients(), stay(disposition)]))
-    assert (found["b"]["days"], found["b"]["died"]) == (210, died)
+    found = of_resources(tmp_path, [*two_patients(), stay(disposition)])
+    assert (cells(found)["b"]["days"], cells(found)["b"]["died"]) == (210, died)
+    assert ("1 deaths have the day of the discharge that tells them" in notes(found)) is bool(died)
 
 
 def test_the_day_of_a_death_that_is_told_comes_before_the_end_of_the_stay(tmp_path: Path) -> None:

@@ -25,12 +25,16 @@ class Elsewhere:
     discharged: Mapping[int, str]
     of_nobody: int
 
-    def with_days_of(self, patients: Sequence[str | None]) -> dict[int, frozenset[str]]:
+    def with_days_of(self, patients: Sequence[str | None], notes: list[str]) -> dict[int, frozenset[str]]:
         """patients: (patients,) the day of death of the patient's own resource."""
         last = {
-            place: day for place, day in self.discharged.items() if patients[place] is None and not self.days[place]
+            place: frozenset({day})
+            for place, day in self.discharged.items()
+            if patients[place] is None and not self.days[place]
         }
-        return self.days | {place: frozenset({day}) for place, day in last.items()}
+        if last:
+            notes.append(f"{len(last):,} deaths have the day of the discharge that tells them, and no other")
+        return self.days | last
 
 
 @dataclass

@@ -365,7 +365,7 @@ class FhirFolder:
             if deceased == "true" and after is not None:
                 known = told_of.days.get(after, frozenset())
                 told_of.days[after] = known | ({day} if day is not None else frozenset())
-        status = vital_status(listed(table.cells("deceased", rows)), days, told_of.with_days_of(days))
+        status = vital_status(listed(table.cells("deceased", rows)), days, told_of.with_days_of(days, notes))
         notes += status.notes
         index = np.array([*range(len(own)), *(place for place, _ in status.further)], dtype=np.int64)
         columns = {PATIENT: pd.Series(np.array(identities, dtype=object)[index], dtype=object)}
