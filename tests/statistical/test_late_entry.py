@@ -52,11 +52,8 @@ class World:
         """(groups, times): who has entered and had neither event nor censoring, of one patient before all selection."""
         h, e, c = self.hazard[:, None], self.entry[:, None], self.censoring[:, None]
         followed_late = e * (np.exp(-c * time) - np.exp(-e * time)) / (e - c)
-        return (
-            SHARES_OF[len(h)][:, None]
-            * np.exp(-h * time)
-            * (self.late * followed_late + (1 - self.late) * np.exp(-c * time))
-        )
+        followed = self.late * followed_late + (1 - self.late) * np.exp(-c * time)
+        return np.asarray(SHARES_OF[len(h)][:, None] * np.exp(-h * time) * followed)
 
     def risk(self, time: float) -> np.ndarray:
         return np.asarray(-np.expm1(-self.hazard * time))
