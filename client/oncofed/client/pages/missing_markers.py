@@ -109,7 +109,7 @@ def with_results(
 def _fill(hospital: HospitalPrognosis, encoded: FloatArray, members: list[int], donors: NDArray[np.intp]) -> None:
     """encoded: (donors, columns), into which the donors' results of these markers are written."""
     taken = _places(hospital, members)
-    encoded[:, taken] = hospital.published_encoded[np.ix_(donors, taken)]
+    encoded[:, taken] = hospital.published_encoded[donors[:, None], taken]
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ def completeness(
         answers, rng = min(len(donors) for _, donors in told), np.random.default_rng(_ORDER_OF_DONORS)
         rows = np.repeat(own, answers, axis=0)
         for taken, donors in told:
-            rows[:, taken] = donor[np.ix_(rng.permutation(donors)[:answers], taken)]
+            rows[:, taken] = donor[rng.permutation(donors)[:answers, None], taken]
         ratio = _log_hazard_ratio(hospital, np.concatenate([own, rows]), endpoint=endpoint)
         change = hospital.disclosure.spread(slope * (ratio[1:] - ratio[0]), widest=_TAIL, step=LOG_RATIO_STEP)
     return Completeness(int((~missing).sum()), len(missing), change, not_told)
