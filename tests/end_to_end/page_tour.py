@@ -22,7 +22,7 @@ import numpy as np
 from playwright.sync_api import Browser, Page
 from tests.coordinator_pages import Shown, running_study, shown
 from tests.end_to_end.pages_browser import Visited, listening, serving
-from tests.installed_node import SOURCE, installed_node
+from tests.installed_node import SOURCE, InstalledNode, installed_node, table
 from tests.pages_hospital import SECOND, hospital
 from tests.twin_hospital import hospital as twin_hospital
 from tests.unit.server.report.fake_studies import fake_study
@@ -210,7 +210,7 @@ def of_console(browser: Browser, folder: Path) -> Opened:
     with installed_node() as node, serving(folder, None, node=node.folder) as (_, address), ExitStack() as windows:
         visit = windows.enter_context(_window(browser, address))
         visit.sign_in(Role.APPROVER)
-        for path in ("/plans", "/ledger"):
+        for path in ("/plans", "/ledger", "/quality"):
             visit.page.goto(address + path)
             yield f"{path.strip('/')}, empty", visit.page
         node.enrol()
@@ -230,6 +230,7 @@ def of_console(browser: Browser, folder: Path) -> Opened:
             ("plan, approved", f"/plans/{plans[1].hash}"),
             ("plan, not there", f"/plans/{'0' * 64}"),
             ("ledger", "/ledger"),
+            ("quality", "/quality"),
             ("node", "/node"),
             ("audit", "/audit"),
         ):
@@ -238,11 +239,22 @@ def of_console(browser: Browser, folder: Path) -> Opened:
         visit.page.goto(f"{address}/plans/{plans[0].hash}")
         visit.page.get_by_role("button", name="Deutsch").click()
         yield "plan in German", visit.page
+        _spoil(node)
+        visit.page.goto(f"{address}/quality")
+        yield "quality in German, at fault", visit.page
         other = windows.enter_context(_window(browser, address))
         other.sign_in(Role.IT)
         for what, path in (("plan, to IT", f"/plans/{plans[0].hash}"), ("node, to IT", "/node")):
             other.page.goto(address + path)
             yield what, other.page
+
+
+def _spoil(node: InstalledNode) -> None:
+    """An age in months, and hardly anybody whose sex is known."""
+    rows = table()
+    rows.loc[rows.index >= 7, "sex_female"] = np.nan
+    rows.loc[rows.index % 3 == 0, "age"] *= 12
+    rows.to_csv(node.table_path, index=False)
 
 
 def of_coordinator(browser: Browser, folder: Path) -> Opened:

@@ -19,6 +19,7 @@ from oncofed.client.pages import (
     language_pages,
     launch_pages,
     patient_pages,
+    quality_pages,
     twin_pages,
     what_if_pages,
 )
@@ -41,7 +42,7 @@ def application(desk: Desk, *, refused_users: frozenset[int] = frozenset()) -> F
     app.state.desk = desk
     for pages in (
         *(account_pages, language_pages, patient_pages, twin_pages, export_pages),
-        *(what_if_pages, cohort_pages, console_pages, launch_pages),
+        *(what_if_pages, cohort_pages, console_pages, quality_pages, launch_pages),
     ):
         app.include_router(pages.router)
 

@@ -60,6 +60,7 @@ ROLE_NAMES = {
 }
 _OF_CONSOLE = (
     ("/plans", later("Plans")),
+    ("/quality", later("Data quality")),
     ("/ledger", later("Privacy budget")),
     ("/audit", later("Audit log")),
     ("/node", later("Node")),
