@@ -145,6 +145,8 @@ def of_hospital(browser: Browser, folder: Path, here: HospitalPrognosis) -> Open
             yield f"patient, {state}", page
             page.goto(f"{own}/twin")
             yield f"kinds of data, {state}", page
+            page.goto(f"{own}/sheet")
+            yield f"sheet for the board, {state}", page
         page.goto(f"{own}?endpoint=1&named=a")
         yield "patient, filtered, second endpoint", page
         yield from _what_if(page, own)

@@ -30,6 +30,7 @@ from oncofed.client.pages import (
     patient_pages,
     peer_user,
     rendering,
+    sheet_pages,
     twin_pages,
     what_if_pages,
 )
@@ -74,7 +75,7 @@ def test_every_route_is_one_of_those_that_are_tried_here(here: Served) -> None:
     here.client()
     routers = (
         *(account_pages.router, cohort_pages.router, patient_pages.router, twin_pages.router, what_if_pages.router),
-        *(export_pages.router, launch_pages.router),
+        *(export_pages.router, launch_pages.router, sheet_pages.router),
     )
     routes = {route.path for router in routers for route in router.routes if isinstance(route, APIRoute)}
     tried = {address.partition("?")[0] for address in PAGES} | {
@@ -82,6 +83,7 @@ def test_every_route_is_one_of_those_that_are_tried_here(here: Served) -> None:
         "/patients/opened",
         "/patients/{word}",
         "/patients/{word}/twin",
+        "/patients/{word}/sheet",  # tests/unit/client/pages/test_sheet_page.py
         "/patients/{word}/what-if",
         "/patients/{word}/prognosis.json",  # tests/unit/client/pages/test_patient_exports.py
         "/patients/{word}/risk-assessment.json",

@@ -20,6 +20,7 @@ from oncofed.client.pages import (
     launch_pages,
     patient_pages,
     quality_pages,
+    sheet_pages,
     twin_pages,
     what_if_pages,
 )
@@ -41,7 +42,7 @@ def application(desk: Desk, *, refused_users: frozenset[int] = frozenset()) -> F
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.state.desk = desk
     for pages in (
-        *(account_pages, language_pages, patient_pages, twin_pages, export_pages),
+        *(account_pages, language_pages, patient_pages, sheet_pages, twin_pages, export_pages),
         *(what_if_pages, cohort_pages, console_pages, quality_pages, launch_pages),
     ):
         app.include_router(pages.router)

@@ -41,6 +41,7 @@ SEARCH, LAUNCH, SIGN_IN, SIGN_OUT, REFUSED = (
     "page_refused",
 )
 PLANS, PLAN, LEDGER, NODE = "page_plans", "page_plan", "page_ledger", "page_node"
+SHEET = "page_sheet"
 QUALITY, QUALITY_MADE = "page_quality", "page_quality_made"
 NOT_FOUND, WRONG_PASSWORD = "not_found", "wrong_password"
 NO_SESSION, ROLE, FORM, UNKNOWN_PATIENT, HOST, NODE_USER, UNKNOWN_USER, UNKNOWN_PAGE, WAITS, MORE = (

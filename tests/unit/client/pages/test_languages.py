@@ -135,6 +135,8 @@ def test_no_page_of_a_patient_has_a_word_that_is_not_german(here: Served, window
         "?named=zzz",
         "?kind=rna_expression&named=gene",
         "/twin",
+        "/sheet",
+        "/sheet?endpoint=1",
     ):
         answer = german(window, f"{address}{asked}")
         assert answer.status_code == 200
@@ -177,10 +179,10 @@ def test_pages_of_endpoints_that_compete_have_no_word_that_is_not_german(tmp_pat
     with served(tmp_path, shown=shown) as found:
         window = found.signed_in(Role.CLINICIAN)
         names = names_of(found)
-        for asked in (found.opened(window), "/cohort"):
+        for asked in (found.opened(window), f"{found.opened(window)}/sheet", "/cohort"):
             answer = german(window, asked)
             assert not foreign(answer, names), asked
-            assert "30.11.2026" in answer.text, "a date in German"
+            assert "/sheet" in asked or "30.11.2026" in answer.text, "a date in German"
 
 
 def test_a_word_that_is_not_german_is_found(here: Served, window: Window, address: str) -> None:
