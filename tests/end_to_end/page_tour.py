@@ -154,6 +154,7 @@ def of_hospital(browser: Browser, folder: Path, here: HospitalPrognosis) -> Open
         yield "patient refused", page
         page.goto(f"{address}/patients")
         yield "search with opened", page
+        yield from _board(page, address)
         for what, path in (
             ("cohort", "/cohort"),
             ("cohort, a category", f"/cohort?marker={here.schema.tumour_entity}"),
@@ -184,6 +185,14 @@ def _what_if(page: Page, own: str) -> Opened:
     page.get_by_role("button", name="Show what the model says").click()
     page.locator(".plot > svg").first.wait_for()
     yield "what if answered", page
+
+
+def _board(page: Page, address: str) -> Opened:
+    page.goto(f"{address}/board")
+    yield "board, empty", page
+    for _ in range(3):
+        page.get_by_role("button", name="Put on the list:").first.click()
+    yield "board", page
 
 
 def of_few(browser: Browser, folder: Path) -> Opened:

@@ -32,7 +32,18 @@ pytestmark = pytest.mark.skipif(
 HOSPITAL = hospital()
 PATIENT = HOSPITAL.cohort.patient_ids[7]
 WARNING = "Research software. Not a medical device, and not a recommendation for any treatment."
-BUTTONS = ("Print or save", "Save picture", "Sign out", "Password", "CSV", "Skip to", "The numbers")
+BUTTONS = (
+    "Put on the list",
+    "Remove",
+    "Clear the list",
+    "Print or save",
+    "Save picture",
+    "Sign out",
+    "Password",
+    "CSV",
+    "Skip to",
+    "The numbers",
+)
 SIDE_POINTS = 15 / 25.4 * 72
 """The margin of the style sheet, in points."""
 
@@ -97,6 +108,17 @@ def sheet(patient: Page) -> Page:
 
 
 @pytest.fixture
+def board(visit: Visited) -> Page:
+    """Eight patients."""
+    for patient_id in HOSPITAL.cohort.patient_ids[3:11]:
+        visit.page.goto(f"{visit.address}/board")
+        visit.page.fill("#patient_id", patient_id)
+        visit.page.keyboard.press("Enter")
+        visit.page.get_by_role("link", name=patient_id).wait_for()
+    return visit.page
+
+
+@pytest.fixture
 def cohort(visit: Visited) -> Page:
     visit.page.goto(f"{visit.address}/cohort")
     visit.drawn(4)
@@ -110,6 +132,7 @@ def cohort(visit: Visited) -> Page:
         ("sheet", f"Patient {PATIENT}", range(1, 2)),
         ("twin", f"Patient {PATIENT}", range(1, 5)),
         ("cohort", "Cohort", range(2, 6)),
+        ("board", "Tumour board", range(1, 2)),
     ],
 )
 def test_every_sheet_says_what_it_is_whose_and_when(
@@ -126,14 +149,15 @@ def test_every_sheet_says_what_it_is_whose_and_when(
         assert sheet.text.endswith(f"Page {number} of {len(found)}")
 
 
-@pytest.mark.parametrize("name", ["patient", "sheet", "twin", "cohort"])
+@pytest.mark.parametrize("name", ["patient", "sheet", "twin", "cohort", "board"])
 def test_nothing_of_a_table_or_picture_is_cut_off_or_lost(
     name: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     page: Page = request.getfixturevalue(name)
     cells = [
-        *page.locator(":not(details) > .scroll td, .reasons td, .reasons tbody th, .sheet li").all_inner_texts(),
-        *page.locator("h1, h2").all_inner_texts(),
+        *page.locator(":not(details) > .scroll td:not(.ask), .reasons td").all_inner_texts(),
+        *page.locator(".reasons tbody th, .sheet li, .board tbody th a").all_inner_texts(),
+        *page.locator("h1, :not(.ask) > h2").all_inner_texts(),
     ]
     drawn = page.locator(".plot svg text").all_text_contents()
     assert len(cells) > 20

@@ -66,7 +66,11 @@ _OF_CONSOLE = (
     ("/node", later("Node")),
 )
 _LINKS = {
-    Role.CLINICIAN: (("/patients", later("Patients")), ("/cohort", later("Cohort"))),
+    Role.CLINICIAN: (
+        ("/patients", later("Patients")),
+        ("/board", later("Tumour board")),
+        ("/cohort", later("Cohort")),
+    ),
     Role.ANALYST: (("/cohort", later("Cohort")),),
     Role.ADMINISTRATOR: (("/accounts", later("Accounts")), ("/audit", later("Audit log"))),
     Role.APPROVER: _OF_CONSOLE,

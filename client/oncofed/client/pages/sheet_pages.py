@@ -1,8 +1,8 @@
 """Which one sheet of paper does a tumour board get of a patient?
 
 What stands first on the patient's page, and nothing else: the answer, the curve, the few reasons that say most, how
-much is known; and of what stands further down there the sentences without which these would be misread. It is printed by the
-browser, on one sheet of A4; the page itself is printed as before. A view of it is an entry of the audit log.
+much is known; and of what stands further down there the sentences without which these would be misread. It is printed
+by the browser, on one sheet of A4; the page itself is printed as before. A view of it is an entry of the audit log.
 """
 
 from __future__ import annotations

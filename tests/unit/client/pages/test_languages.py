@@ -145,10 +145,20 @@ def test_no_page_of_a_patient_has_a_word_that_is_not_german(here: Served, window
 
 def test_no_other_page_has_a_word_that_is_not_german(here: Served, window: Window) -> None:
     names, administrator = names_of(here), here.signed_in(Role.ADMINISTRATOR)
+    for row in (2, 3):
+        submit(window, "/board", "/board/find", patient_id=here.desk.hospital.cohort.patient_ids[row])
     for who, asked in (
         *(
             (window, each)
-            for each in ("/patients", "/cohort", "/cohort?marker=age_years", "/password", "/cohort?entity=0")
+            for each in (
+                "/patients",
+                "/board",
+                "/board?endpoint=1",
+                "/cohort",
+                "/cohort?marker=age_years",
+                "/password",
+                "/cohort?entity=0",
+            )
         ),
         *((administrator, each) for each in ("/accounts", "/audit", "/patients", "/nowhere")),
         (here.client(), "/sign-in"),
