@@ -22,6 +22,7 @@ ROOT = Path(__file__).parent.parent
 PAGES = ROOT / "client/oncofed/client/pages"
 TAKEN_FROM = (
     "client/oncofed/client/records/audit_entries.py",
+    "client/oncofed/client/quality/report.py",
     *(f"shared/oncofed/{folder}" for folder in ("words", "explanation", "picture", "local_pages")),
 )
 """Whose words stand on the pages, too."""

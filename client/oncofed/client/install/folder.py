@@ -103,6 +103,11 @@ class NodeFolder:
         return self.guard / "answer.key"
 
     @property
+    def pages_key(self) -> Path:
+        """Of the codes that stand for patients in the audit log, and of marks of rows."""
+        return self.guard / "pages.key"
+
+    @property
     def held_out_secret(self) -> Path:
         """Decides which patients are set aside in studies that measure some; made when the first one is approved."""
         return self.guard / "held_out.key"

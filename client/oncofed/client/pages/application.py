@@ -13,12 +13,15 @@ from starlette.exceptions import HTTPException
 
 from oncofed.client.pages import (
     account_pages,
+    board_pages,
     cohort_pages,
     console_pages,
     export_pages,
     language_pages,
     launch_pages,
     patient_pages,
+    quality_pages,
+    sheet_pages,
     twin_pages,
     what_if_pages,
 )
@@ -40,8 +43,8 @@ def application(desk: Desk, *, refused_users: frozenset[int] = frozenset()) -> F
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.state.desk = desk
     for pages in (
-        *(account_pages, language_pages, patient_pages, twin_pages, export_pages),
-        *(what_if_pages, cohort_pages, console_pages, launch_pages),
+        *(account_pages, language_pages, patient_pages, board_pages, sheet_pages, twin_pages, export_pages),
+        *(what_if_pages, cohort_pages, console_pages, quality_pages, launch_pages),
     ):
         app.include_router(pages.router)
 

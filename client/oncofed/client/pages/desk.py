@@ -8,8 +8,8 @@ answered, and says nothing of what there would have been to see.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import date, datetime
 from pathlib import Path
 
 from fastapi import Request
@@ -17,6 +17,7 @@ from starlette.concurrency import run_in_threadpool
 
 from oncofed.client.launch.launches import Launches
 from oncofed.client.pages.accounts import Accounts, Role
+from oncofed.client.pages.board_lists import BoardLists
 from oncofed.client.pages.console import Console
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.languages import language_of
@@ -38,6 +39,8 @@ class Desk:
     launches      by which a record system opens patients; None where none is configured.
     turns         around every check and every new hash of a password.
     secure        cookies go over TLS only. hosts: names under which the pages may be asked for.
+    board         whom each clinician has put on a list for the tumour board.
+    read_on       when the table was read, to the day.
     audit_log     shown to administrators. now: the time that stands on a page, in the hospital's zone.
     """
 
@@ -46,6 +49,7 @@ class Desk:
     sessions: Sessions
     turns: PasswordTurns
     record: ViewingRecord
+    board: BoardLists
     audit_log: Path
     secure: bool
     hosts: frozenset[str]
@@ -53,6 +57,7 @@ class Desk:
     now: Callable[[], datetime] = lambda: datetime.now().astimezone()
     console: Console | None = None
     launches: Launches | None = None
+    read_on: date = field(default_factory=lambda: datetime.now().astimezone().date())
 
     @property
     def hospital(self) -> HospitalPrognosis:

@@ -61,7 +61,7 @@ def accounts_file(folder: NodeFolder) -> Path:
 
 
 def key_file(folder: NodeFolder) -> Path:
-    return folder.guard / "pages.key"
+    return folder.pages_key
 
 
 def published_file(folder: NodeFolder, source: str) -> Path:

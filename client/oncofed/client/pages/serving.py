@@ -19,6 +19,7 @@ from pathlib import Path
 from oncofed.client.launch.launches import Launches
 from oncofed.client.pages.accounts import Accounts
 from oncofed.client.pages.application import application
+from oncofed.client.pages.board_lists import BoardLists
 from oncofed.client.pages.console import Console
 from oncofed.client.pages.desk import Desk
 from oncofed.client.pages.hospital import HospitalPrognosis
@@ -82,6 +83,7 @@ def desk_for(
         sessions=Sessions(clock=time.monotonic, timeouts=timeouts),
         turns=PasswordTurns(clock=time.monotonic),
         record=ViewingRecord(AuditLog(audit_log), key=key, plan_hash=plan_hash, clock=time.monotonic),
+        board=BoardLists(accounts.with_name("pages-board.json"), study=plan_hash),
         audit_log=audit_log,
         secure=place.secure,
         hosts=place.hosts,

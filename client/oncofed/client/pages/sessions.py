@@ -11,7 +11,7 @@ import hmac
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from oncofed.client.launch.launches import UnderWay
@@ -48,6 +48,12 @@ class Session(OneSession):
                     self.opened.popitem(last=False)
             self.opened.move_to_end(word)
             return word
+
+    def words_for(self, rows: Iterable[int]) -> list[str]:
+        """Of several who are listed: who was opened before stays where it was among those."""
+        with self._lock:
+            known = {row: word for word, row in self.opened.items()}
+        return [known.get(row) or self.word_for(row) for row in rows]
 
     def last_opened(self) -> list[tuple[str, int]]:
         """Word and row of each patient, the last one first."""
