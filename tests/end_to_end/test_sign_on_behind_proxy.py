@@ -21,8 +21,13 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
+from playwright.sync_api import Page
+from tests.end_to_end.page_tour import Scheme, shaped
 from tests.end_to_end.pages_browser import Visited
+from tests.end_to_end.test_accessibility import QUICK, faults
 from tests.end_to_end.test_pages_behind_proxy import certificate, listens, trusting, until
+from tests.end_to_end.test_zoomed_pages import faults as cut_off
+from tests.end_to_end.test_zoomed_pages import zoomed
 from tests.pages_hospital import PASSWORD, Served, hospital, served
 
 from oncofed.client.install.folder import NodeFolder
@@ -286,17 +291,34 @@ def test_the_own_account_goes_on_beside_and_a_session_follows_the_proxy(signed: 
     assert signed.told() == ("page_sign_in", "by_password", "analyst")
 
 
+def shut_out(page: Page) -> list[str]:
+    """What axe and the edges of the screen say of it on a desk, on a telephone by night, and at 200 %."""
+    found: list[str] = []
+    screens: list[tuple[int, Scheme]] = [*QUICK, (1440, "light")]
+    for width, scheme in screens:
+        shaped(page, width, scheme)
+        found += faults(page)
+    zoomed(page)
+    return found + cut_off(page)
+
+
 @pytest.mark.skipif(CHROMIUM is None, reason="NOT TESTED: the same in a browser. Install chromium.")
 def test_a_browser_comes_in_goes_out_and_comes_back_by_a_click(signed: Signed) -> None:
     with chromium(f"--host-resolver-rules=MAP {NAME}:443 127.0.0.1:{signed.port}") as browser:
         context = browser.new_context(ignore_https_errors=True, locale="en-GB")
         context.add_cookies([{"name": "who", "value": "clinician", "url": f"https://{NAME}"}])
         visit = Visited(context.new_page(), f"https://{NAME}")
+        visit.page.route("**/sign-on*", lambda route: route.fulfill(status=204))  # stay where it leads on from
         visit.page.goto(f"https://{NAME}/cohort")
+        visit.page.wait_for_selector("text=Signing on")
+        assert shut_out(visit.page) == []
+        visit.page.unroute_all()
+        visit.page.get_by_role("link", name="Go on").click()
         visit.page.wait_for_url("**/cohort")
         visit.drawn(4)
         visit.page.get_by_role("button", name="Sign out").click()
         visit.page.wait_for_url("**/sign-in")
+        assert shut_out(visit.page) == []
         leave = visit.page.get_by_role("link", name="Sign out there")
         assert leave.get_attribute("href") == f"https://{NAME}/oauth2/sign_out"
         visit.page.get_by_role("link", name="Go on as clinician").click()

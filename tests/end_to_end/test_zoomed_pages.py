@@ -21,7 +21,7 @@ pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="NOT TESTED: pages at 200 %. apt-get install chromium to test it."
 )
 
-WINDOW = {"width": 1440, "height": 900}
+WINDOW = (1440, 900)
 ZOOM = 2
 CUT = """() => {
   const found = [];
@@ -65,15 +65,18 @@ CUT = """() => {
 
 
 def zoomed(page: Page) -> None:
+    width, height = (pixels // ZOOM for pixels in WINDOW)
+    page.set_viewport_size({"width": width, "height": height})
     page.context.new_cdp_session(page).send(
         "Emulation.setDeviceMetricsOverride",
-        {**{side: pixels // ZOOM for side, pixels in WINDOW.items()}, "deviceScaleFactor": ZOOM, "mobile": False},
+        {"width": width, "height": height, "deviceScaleFactor": ZOOM, "mobile": False},
     )
     page.wait_for_function("() => innerWidth === 720 && devicePixelRatio === 2")
 
 
 def faults(page: Page) -> list[str]:
     """As it is on the screen now."""
+    assert page.evaluate("document.body.getBoundingClientRect().width") <= WINDOW[0] / ZOOM, "it is not zoomed"
     found: list[str] = [*page.evaluate(CUT), *page.evaluate(UNREACHED)]
     wider = page.evaluate(WIDER)
     return [*found, f"{wider} pixels wider than the screen"] if wider else found
