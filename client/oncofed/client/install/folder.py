@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Annotated
 
 from oncofed.client.launch.settings import LaunchSection
+from oncofed.client.sign_on.settings import SignOnSection
 from oncofed.errors import Fault, InvalidInput
 from oncofed.file_model import As, Known, Rule, Wrong
 from oncofed.file_reading import read_declared
@@ -116,6 +117,11 @@ class NodeFolder:
     def launch_secret(self) -> Path:
         """By which the pages say to the hospital's record system who they are, where it gave them a secret."""
         return self.guard / "launch.secret"
+
+    @property
+    def sign_on_secret(self) -> Path:
+        """By which the hospital's reverse proxy shows the pages that it is the proxy, where it signs people on."""
+        return self.guard / "sign_on.secret"
 
     @property
     def token_sha256(self) -> Path:
@@ -283,6 +289,7 @@ class SiteSettings:
     coordinator  None before `site accept`.
     users        None when everything runs as one user.
     launch       None where no record system may open patients on the pages.
+    sign_on      None where no reverse proxy signs people on to the pages.
     """
 
     name: str
@@ -290,6 +297,7 @@ class SiteSettings:
     coordinator: Coordinator | None
     users: NodeUsers | None = None
     launch: LaunchSection | None = None
+    sign_on: SignOnSection | None = None
 
     @property
     def runtime_port(self) -> int:
@@ -338,6 +346,7 @@ class SiteFile:
     coordinator: Coordinator | None = None
     users: NodeUsers | None = None
     launch: LaunchSection | None = None
+    sign_on: SignOnSection | None = None
 
 
 def read_site(folder: NodeFolder) -> SiteSettings:
@@ -346,7 +355,7 @@ def read_site(folder: NodeFolder) -> SiteSettings:
     file = read_declared(SiteFile, read_toml(folder.settings), where=folder.settings.name, faults=faults)
     if file is None:
         raise InvalidInput(faults)
-    return SiteSettings(file.site.name, file.sockets.runtime, file.coordinator, file.users, file.launch)
+    return SiteSettings(file.site.name, file.sockets.runtime, file.coordinator, file.users, file.launch, file.sign_on)
 
 
 def approved_bundles(folder: NodeFolder) -> frozenset[str]:

@@ -27,6 +27,7 @@ from oncofed.client.pages.password_turns import PasswordTurns
 from oncofed.client.pages.sessions import Sessions
 from oncofed.client.pages.viewing_record import ViewingRecord
 from oncofed.client.records.audit_log import AuditLog
+from oncofed.client.sign_on.proxy_names import ProxyNames
 from oncofed.errors import Fault, InvalidInput
 from oncofed.local_pages.listening import LOOPBACK, log_plainly, loopback_hosts, loopback_socket, serve_until_ended
 from oncofed.local_pages.sessions import Timeouts
@@ -72,6 +73,7 @@ def desk_for(
     timeouts: Timeouts,
     console: Console | None = None,
     launches: Launches | None = None,
+    names: ProxyNames | None = None,
 ) -> Desk:
     """Everything that the application needs, with the machine's clock."""
     plan_hash = "" if prognosis is None else prognosis.plan_hash
@@ -79,6 +81,7 @@ def desk_for(
         prognosis=prognosis,
         console=console,
         launches=launches,
+        names=names,
         accounts=Accounts(accounts),
         sessions=Sessions(clock=time.monotonic, timeouts=timeouts),
         turns=PasswordTurns(clock=time.monotonic),
