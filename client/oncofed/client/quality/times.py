@@ -183,8 +183,8 @@ def _early_events(content: TableContent, number: int, about: str) -> Iterator[Fi
                 "Did patients have to survive until a sample, a referral or a therapy? Then add when observation began "
                 "(entry in the schema)."
             )
-            told = f"hardly any event in the first {end:g} {grid.unit}, where a constant hazard has many"
-            yield Finding(Level.SUSPECT, about, what, remedy, told=told)
+            uncounted = f"hardly any event in the first {end:g} {grid.unit}, where a constant hazard has many"
+            yield Finding(Level.SUSPECT, about, what, remedy, told=uncounted)
         return
 
 
