@@ -39,7 +39,7 @@ _SAID_DEAD = re.compile(
 _ELSE, _ALIVE = {"L", "A", "N", "B", "X"}, "438949009"
 """Of the German vital status: lives, or nobody knows. Of SNOMED: alive."""
 _SAID_ELSE = re.compile(
-    r"(?:patient\w*\s+)?(?:is\s+|ist\s+)?(?:alive|living|lives|lebt|lebend|unknown|unbekannt|not known)"
+    r"(?:patient\w*\s+)?(?:is\s+|ist\s+)?(?:alive|living|lives|lebt|lebend|unknown|unbekannt|unk|not known)"
 )
 _DISCHARGED = (
     (re.compile(r"discharge-disposition$"), re.compile(r"exp")),
@@ -85,6 +85,7 @@ def _vital_status(resource: Json) -> DeathTold:
     concept = object_of(resource, "valueCodeableConcept")
     listed, said = codings_of(concept), [*_words_of(concept)]
     said += [each.casefold() for each in [text_of(resource, "valueString")] if each is not None]
+    said += [each.code.casefold() for each in listed]  # words are codes of their own in many systems
     if any(each.code == "T" for each in listed) or _is_dead(listed, said):
         return DeathTold(True)
     otherwise = any(each.code in _ELSE or each == Coding(SNOMED, _ALIVE, each.display) for each in listed)
