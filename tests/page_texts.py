@@ -39,6 +39,7 @@ TAKEN_FROM = (
     "shared/oncofed/treatment/trial_words.py",
     "simulations/oncofed/simulations/report",
     *(f"server/oncofed/server/report/{name}.py" for name in REPORTS),
+    "client/oncofed/client/quality/report.py",
     *(f"shared/oncofed/{folder}" for folder in ("words", "explanation", "picture", "local_pages")),
 )
 """Whose words stand on the pages, too."""

@@ -23,6 +23,7 @@ from oncofed.client.install.folder import NodeFolder
 from oncofed.client.install.kept_settings import accounts_of
 from oncofed.client.pages.accounts import Accounts, Cost, Role
 from oncofed.client.pages.application import application
+from oncofed.client.pages.board_lists import BoardLists
 from oncofed.client.pages.console import Console
 from oncofed.client.pages.desk import Desk
 from oncofed.client.pages.hospital import HospitalPrognosis
@@ -270,6 +271,7 @@ def served(
         sessions=Sessions(clock=clock),
         turns=PasswordTurns(clock=clock),
         record=ViewingRecord(AuditLog(log), key=b"k" * 32, plan_hash=PLAN_HASH if node is None else "", clock=clock),
+        board=BoardLists(folder / "board.json", study=PLAN_HASH),
         audit_log=log,
         secure=secure,
         hosts=frozenset({"pages.example"}),

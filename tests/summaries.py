@@ -17,6 +17,7 @@ from oncofed.protocol.signing import public_key_of
 from oncofed.protocol.summary_spec import SummaryKind, SummarySpec
 from oncofed.survival.held_out import CountLayout
 from oncofed.survival.layers import Layer
+from oncofed.survival.time_at_risk import AtRiskLayout
 
 EDGES = (-0.5, 0.0, 0.7)
 
@@ -30,6 +31,15 @@ def evaluation_of(
     return SummarySpec(
         "evaluation", SummaryKind.EVALUATION, cells, noise_multiplier, attempts, 0.0, edges, bounds, bounds[-1]
     )
+
+
+def at_risk_of(
+    plan: StudyPlan, *, noise_multiplier: float = 2.0, attempts: int = 2, edges: tuple[float, ...] = EDGES
+) -> SummarySpec:
+    """The same where patients may come late: time at risk."""
+    counts = evaluation_of(plan, noise_multiplier=noise_multiplier, attempts=attempts, edges=edges)
+    cells = AtRiskLayout(len(plan.model.endpoints), edges, counts.time_bounds).cells
+    return replace(counts, kind=SummaryKind.TIME_AT_RISK, cells=cells)
 
 
 def calibration_of(

@@ -121,6 +121,7 @@ _WEB = _of(
     r"(?:https://[A-Za-z0-9][A-Za-z0-9.-]*|http://(?:127\.0\.0\.1|localhost))(?::[0-9]{1,5})?(?:/[A-Za-z0-9._~%+-]*)*",
 )
 _FILE_NAME = _of("the name of a file, without a folder", 100, r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_HEADER = _of("the name of a header: letters, digits and -, a letter first", 64, r"[A-Za-z][A-Za-z0-9-]*")
 _DIGITS = _of("64 hexadecimal digits", 64, r"[0-9a-f]{64}")
 _DIGITS_OR_NOTHING = _of(_DIGITS.words, 64, r"[0-9a-f]{64}", or_empty=True)
 _CARD = _of("32 hexadecimal digits", 32, r"[0-9a-f]{32}")
@@ -172,6 +173,8 @@ _TABLE: tuple[tuple[str, TextKind], ...] = (
     ("LaunchSection.client, LaunchSection.system, LaunchSection.scope", _LABEL),
     ("LaunchSection.patients", _FILE_NAME),
     ("LaunchSection.certificates", LINE),
+    ("SignOnSection.header", _HEADER),
+    ("SignOnSection.sign_out", _WEB),
     ("CoordinatorSettings.name, CoordinatorSettings.names", _LABEL),
     ("CoordinatorSettings.address, CoordinatorSettings.listen", _ADDRESS),
     ("SourceSpec.name, SitePolicy.data_source", _SOURCE),

@@ -46,6 +46,8 @@ token = "https://fhir.example/token"
 client = "oncofed"
 known_by = "identifier"
 system = "urn:example:mrn"
+[sign_on]
+header = "X-Forwarded-User"
 [site]
 name = "essen"
 [sockets]

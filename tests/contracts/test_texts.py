@@ -280,6 +280,9 @@ system = "@urn:oid:1.2.3"
 scope = "@launch patient/Patient.read"
 patients = "@launch-patients.csv"
 certificates = "@/etc/ssl/hospital.pem"
+[sign_on]
+header = "@X-Forwarded-User"
+sign_out = "@https://sign-on.hospital.example/out"
 """
 COORDINATOR = """
 [coordinator]

@@ -22,7 +22,7 @@ import numpy as np
 from playwright.sync_api import Browser, Page
 from tests.coordinator_pages import Shown, running_study, shown
 from tests.end_to_end.pages_browser import Visited, listening, serving
-from tests.installed_node import SOURCE, installed_node
+from tests.installed_node import SOURCE, InstalledNode, installed_node, table
 from tests.pages_hospital import SECOND, hospital
 from tests.twin_hospital import hospital as twin_hospital
 from tests.unit.server.report.fake_studies import fake_study
@@ -145,6 +145,8 @@ def of_hospital(browser: Browser, folder: Path, here: HospitalPrognosis) -> Open
             yield f"patient, {state}", page
             page.goto(f"{own}/twin")
             yield f"kinds of data, {state}", page
+            page.goto(f"{own}/sheet")
+            yield f"sheet for the board, {state}", page
         page.goto(f"{own}?endpoint=1&named=a")
         yield "patient, filtered, second endpoint", page
         yield from _what_if(page, own)
@@ -152,6 +154,7 @@ def of_hospital(browser: Browser, folder: Path, here: HospitalPrognosis) -> Open
         yield "patient refused", page
         page.goto(f"{address}/patients")
         yield "search with opened", page
+        yield from _board(page, address)
         for what, path in (
             ("cohort", "/cohort"),
             ("cohort, a category", f"/cohort?marker={here.schema.tumour_entity}"),
@@ -184,6 +187,14 @@ def _what_if(page: Page, own: str) -> Opened:
     yield "what if answered", page
 
 
+def _board(page: Page, address: str) -> Opened:
+    page.goto(f"{address}/board")
+    yield "board, empty", page
+    for _ in range(3):
+        page.get_by_role("button", name="Put on the list:").first.click()
+    yield "board", page
+
+
 def of_few(browser: Browser, folder: Path) -> Opened:
     """Too few patients to publish anything."""
     with serving(folder, hospital(12)) as (here, address), _window(browser, address) as visit:
@@ -210,7 +221,7 @@ def of_console(browser: Browser, folder: Path) -> Opened:
     with installed_node() as node, serving(folder, None, node=node.folder) as (_, address), ExitStack() as windows:
         visit = windows.enter_context(_window(browser, address))
         visit.sign_in(Role.APPROVER)
-        for path in ("/plans", "/ledger"):
+        for path in ("/plans", "/ledger", "/quality"):
             visit.page.goto(address + path)
             yield f"{path.strip('/')}, empty", visit.page
         node.enrol()
@@ -230,6 +241,7 @@ def of_console(browser: Browser, folder: Path) -> Opened:
             ("plan, approved", f"/plans/{plans[1].hash}"),
             ("plan, not there", f"/plans/{'0' * 64}"),
             ("ledger", "/ledger"),
+            ("quality", "/quality"),
             ("node", "/node"),
             ("audit", "/audit"),
         ):
@@ -238,11 +250,22 @@ def of_console(browser: Browser, folder: Path) -> Opened:
         visit.page.goto(f"{address}/plans/{plans[0].hash}")
         visit.page.get_by_role("button", name="Deutsch").click()
         yield "plan in German", visit.page
+        _spoil(node)
+        visit.page.goto(f"{address}/quality")
+        yield "quality in German, at fault", visit.page
         other = windows.enter_context(_window(browser, address))
         other.sign_in(Role.IT)
         for what, path in (("plan, to IT", f"/plans/{plans[0].hash}"), ("node, to IT", "/node")):
             other.page.goto(address + path)
             yield what, other.page
+
+
+def _spoil(node: InstalledNode) -> None:
+    """An age in months, and hardly anybody whose sex is known."""
+    rows = table()
+    rows.loc[rows.index >= 7, "sex_female"] = np.nan
+    rows.loc[rows.index % 3 == 0, "age"] *= 12
+    rows.to_csv(node.table_path, index=False)
 
 
 def of_coordinator(browser: Browser, folder: Path) -> Opened:

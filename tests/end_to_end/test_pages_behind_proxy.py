@@ -59,7 +59,7 @@ pytestmark = [
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGE = (REPOSITORY / "docs" / "pages.md").read_text()
 (UNIT,) = re.findall(r"```ini\n(.*?)```", PAGE, flags=re.DOTALL)
-(SERVER,) = re.findall(r"```nginx\n(.*?)```", PAGE, flags=re.DOTALL)
+SERVER, _ = re.findall(r"```nginx\n(.*?)```", PAGE, flags=re.DOTALL)
 NAME = "prognosis.hospital.example"
 SMALL = "proxy_buffer_size 4k; proxy_buffers 2 4k; proxy_busy_buffers_size 4k;\n"
 """As a page of many markers fills the usual buffers, so does one of this small study fill these."""

@@ -5,6 +5,7 @@ What Chromium makes of the page as PDF is read back word by word, with the place
 
 from __future__ import annotations
 
+import logging
 import re
 import shutil
 import subprocess
@@ -15,22 +16,34 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page
+from tests.end_to_end.page_tour import states, whole_hospital
 from tests.end_to_end.pages_browser import Visited, serving
 from tests.pages_hospital import PLAN_HASH, hospital
 
 from oncofed.client.pages.accounts import Role
 from oncofed.simulations.benchmarks.browser import CHROMIUM, chromium
 
-PDFTOTEXT = shutil.which("pdftotext")
+PDFTOTEXT, PDFINFO = shutil.which("pdftotext"), shutil.which("pdfinfo")
 pytestmark = pytest.mark.skipif(
-    CHROMIUM is None or PDFTOTEXT is None,
+    CHROMIUM is None or PDFTOTEXT is None or PDFINFO is None,
     reason="NOT TESTED: a hospital's pages on paper. apt-get install chromium poppler-utils to test it.",
 )
 
 HOSPITAL = hospital()
 PATIENT = HOSPITAL.cohort.patient_ids[7]
 WARNING = "Research software. Not a medical device, and not a recommendation for any treatment."
-BUTTONS = ("Print or save", "Save picture", "Sign out", "Password", "CSV", "Skip to", "The numbers")
+BUTTONS = (
+    "Put on the list",
+    "Remove",
+    "Clear the list",
+    "Print or save",
+    "Save picture",
+    "Sign out",
+    "Password",
+    "CSV",
+    "Skip to",
+    "The numbers",
+)
 SIDE_POINTS = 15 / 25.4 * 72
 """The margin of the style sheet, in points."""
 
@@ -88,6 +101,24 @@ def twin(visit: Visited, patient: Page) -> Page:
 
 
 @pytest.fixture
+def sheet(patient: Page) -> Page:
+    patient.get_by_role("link", name="Tumour-board sheet").click()
+    patient.locator(".sheet").wait_for()
+    return patient
+
+
+@pytest.fixture
+def board(visit: Visited) -> Page:
+    """Eight patients."""
+    for patient_id in HOSPITAL.cohort.patient_ids[3:11]:
+        visit.page.goto(f"{visit.address}/board")
+        visit.page.fill("#patient_id", patient_id)
+        visit.page.keyboard.press("Enter")
+        visit.page.get_by_role("link", name=patient_id).wait_for()
+    return visit.page
+
+
+@pytest.fixture
 def cohort(visit: Visited) -> Page:
     visit.page.goto(f"{visit.address}/cohort")
     visit.drawn(4)
@@ -95,28 +126,39 @@ def cohort(visit: Visited) -> Page:
 
 
 @pytest.mark.parametrize(
-    ("name", "about"), [("patient", f"Patient {PATIENT}"), ("twin", f"Patient {PATIENT}"), ("cohort", "Cohort")]
+    ("name", "about", "sheets"),
+    [
+        ("patient", f"Patient {PATIENT}", range(2, 5)),
+        ("sheet", f"Patient {PATIENT}", range(1, 2)),
+        ("twin", f"Patient {PATIENT}", range(1, 5)),
+        ("cohort", "Cohort", range(2, 6)),
+        ("board", "Tumour board", range(1, 2)),
+    ],
 )
 def test_every_sheet_says_what_it_is_whose_and_when(
-    name: str, about: str, request: pytest.FixtureRequest, tmp_path: Path
+    name: str, about: str, sheets: range, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
-    sheets = printed(request.getfixturevalue(name), tmp_path)
-    assert (1 if name == "twin" else 2) <= len(sheets) <= 5
-    for number, sheet in enumerate(sheets, start=1):
+    found = printed(request.getfixturevalue(name), tmp_path)
+    assert len(found) in sheets
+    for number, sheet in enumerate(found, start=1):
         assert sheet.text.startswith(WARNING)
         head = sheet.text.removeprefix(WARNING)[:250]
         assert head.startswith(f" Bonn \N{MIDDLE DOT} {about}, overall survival")
         assert f"model of study lung ({PLAN_HASH[:12]})" in head
         assert re.search(r"\d{1,2} [A-Z][a-z]+ 20\d\d, \d\d:\d\d \S+, clinician", head)
-        assert sheet.text.endswith(f"Page {number} of {len(sheets)}")
+        assert sheet.text.endswith(f"Page {number} of {len(found)}")
 
 
-@pytest.mark.parametrize("name", ["patient", "twin", "cohort"])
+@pytest.mark.parametrize("name", ["patient", "sheet", "twin", "cohort", "board"])
 def test_nothing_of_a_table_or_picture_is_cut_off_or_lost(
     name: str, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
     page: Page = request.getfixturevalue(name)
-    cells = [*page.locator(":not(details) > .scroll td").all_inner_texts(), *page.locator("h1, h2").all_inner_texts()]
+    cells = [
+        *page.locator(":not(details) > .scroll td:not(.ask), .reasons td").all_inner_texts(),
+        *page.locator(".reasons tbody th, .sheet li, .board tbody th a").all_inner_texts(),
+        *page.locator("h1, :not(.ask) > h2").all_inner_texts(),
+    ]
     drawn = page.locator(".plot svg text").all_text_contents()
     assert len(cells) > 20
     sheets = printed(page, tmp_path)
@@ -171,3 +213,60 @@ def test_a_german_page_is_printed_in_german(browser: Browser, tmp_path: Path) ->
     text = " ".join(sheet.text for sheet in sheets)
     assert re.search(r"Hazard Ratio an dieses Krankenhaus angepasst \d,\d\d", text)
     assert not re.search(r"\d\.\d\d\b(?!\.)", re.sub(r"\d{1,2}\.\d{1,2}\.20\d\d", "", text))
+
+
+# --- one sheet for the tumour board, four for the file
+
+
+def pages_of(path: Path) -> int:
+    """As pdfinfo counts them; all of A4."""
+    assert PDFINFO is not None
+    said = subprocess.run([PDFINFO, path], capture_output=True, text=True, check=True).stdout
+    assert re.search(r"Page size:\s+59[45][\d.]* x 84[12][\d.]* pts \(A4\)", said), said
+    found = re.search(r"Pages:\s+(\d+)", said)
+    assert found is not None
+    return int(found[1])
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[str, dict[str, str]]]:
+    """All 350 markers; the identifier of a patient of each state."""
+    logging.disable(logging.INFO)
+    with serving(tmp_path_factory.mktemp("whole"), whole_hospital()) as (here, address):
+        of = here.desk.hospital
+        yield address, {state: of.cohort.patient_ids[row] for state, row in states(of).items()}
+    logging.disable(logging.NOTSET)
+
+
+@pytest.mark.parametrize("locale", ["en-GB", "de-DE"])
+def test_a_board_gets_one_sheet_and_the_file_four_at_most(
+    browser: Browser, whole: tuple[str, dict[str, str]], locale: str, tmp_path: Path
+) -> None:
+    address, patients = whole
+    context = browser.new_context(viewport={"width": 1180, "height": 900}, locale=locale)
+    context.set_default_timeout(180_000)
+    visited = Visited(context.new_page(), address)
+    visited.sign_in(Role.CLINICIAN)
+    page, found = visited.page, {}
+    for state, patient_id in patients.items():
+        page.goto(f"{address}/patients")
+        visited.find(patient_id)
+        own = page.url.partition("?")[0]
+        for endpoint in (0, 1):
+            page.goto(f"{own}?endpoint={endpoint}")
+            printed(page, tmp_path)
+            file = pages_of(tmp_path / "printed.pdf")
+            page.goto(f"{own}/sheet?endpoint={endpoint}")
+            said = [
+                *page.locator("main li, main td, tbody th, tfoot th, .answer, .scenarios, .known, h1").all_inner_texts()
+            ]
+            said += page.locator(".plot svg text").all_text_contents()
+            (only,) = printed(page, tmp_path)[:1]
+            text = re.sub(r"\s", "", only.text)
+            found[state, endpoint] = (pages_of(tmp_path / "printed.pdf"), 1 <= file <= 4)
+            lost = [each for each in said if re.sub(r"\s", "", each) not in text]
+            assert not lost, (state, endpoint)
+            assert patient_id in only.text
+    context.close()
+    assert found == dict.fromkeys(found, (1, True))
+    assert len(found) == 8

@@ -22,6 +22,7 @@ from tests.pages_hospital import PASSWORD, PLAN_HASH, Served, hospital, secret_o
 
 from oncofed.client.pages import (
     account_pages,
+    board_pages,
     cohort_pages,
     connections,
     export_pages,
@@ -30,6 +31,7 @@ from oncofed.client.pages import (
     patient_pages,
     peer_user,
     rendering,
+    sheet_pages,
     twin_pages,
     what_if_pages,
 )
@@ -46,6 +48,7 @@ from oncofed.picture import drawing
 HOSPITAL = hospital()
 PAGES = {
     "/patients": {Role.CLINICIAN},
+    "/board": {Role.CLINICIAN},
     "/cohort": {Role.CLINICIAN, Role.ANALYST},
     "/cohort/strongest.csv": {Role.CLINICIAN, Role.ANALYST},
     "/cohort/dependence.csv?marker=age_years": {Role.CLINICIAN, Role.ANALYST},
@@ -58,6 +61,10 @@ PAGES = {
 FORMS = {
     "/patients/find": {Role.CLINICIAN},
     "/patients/opened": {Role.CLINICIAN},
+    "/board/find": {Role.CLINICIAN},
+    "/board/filter": {Role.CLINICIAN},
+    "/board/add": {Role.CLINICIAN},
+    "/board/clear": {Role.CLINICIAN},
     "/accounts/add": {Role.ADMINISTRATOR},
     "/accounts/password": {Role.ADMINISTRATOR},
     "/accounts/disable": {Role.ADMINISTRATOR},
@@ -74,14 +81,16 @@ def test_every_route_is_one_of_those_that_are_tried_here(here: Served) -> None:
     here.client()
     routers = (
         *(account_pages.router, cohort_pages.router, patient_pages.router, twin_pages.router, what_if_pages.router),
-        *(export_pages.router, launch_pages.router),
+        *(export_pages.router, launch_pages.router, sheet_pages.router, board_pages.router),
     )
     routes = {route.path for router in routers for route in router.routes if isinstance(route, APIRoute)}
     tried = {address.partition("?")[0] for address in PAGES} | {
         "/patients/find",
         "/patients/opened",
+        *("/board/find", "/board/filter", "/board/{act}"),  # tests/unit/client/pages/test_board_page.py
         "/patients/{word}",
         "/patients/{word}/twin",
+        "/patients/{word}/sheet",  # tests/unit/client/pages/test_sheet_page.py
         "/patients/{word}/what-if",
         "/patients/{word}/prognosis.json",  # tests/unit/client/pages/test_patient_exports.py
         "/patients/{word}/risk-assessment.json",

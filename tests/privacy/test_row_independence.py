@@ -20,7 +20,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.special import erfcx
 from tests.doubles import drawn_patients, drawn_weights, joined, model_spec, study_plan
-from tests.summaries import calibration_of, evaluation_of, gains_of, readiness_of
+from tests.summaries import at_risk_of, calibration_of, evaluation_of, gains_of, readiness_of
 
 from oncofed.client.patients import explanation_votes, gain_sums, held_out_counts, held_out_sums, summaries
 from oncofed.client.patients.summaries import KINDS, PatientRows, bounded_sum, cut
@@ -28,7 +28,7 @@ from oncofed.explanation.marker_columns import MarkerColumns
 from oncofed.explanation.relevance import captum_relevance
 from oncofed.explanation.rules import PLAIN, hidden_layer_of
 from oncofed.protocol.plan import ModelSpec, StudyPlan
-from oncofed.protocol.summary_spec import SummaryKind, SummarySpec, VoteSpec
+from oncofed.protocol.summary_spec import COUNTING_KINDS, SummaryKind, SummarySpec, VoteSpec
 from oncofed.protocol.vote_layout import VoteLayout, cells_of
 from oncofed.survival.comparators import Comparator
 from oncofed.survival.layers import Layer
@@ -68,8 +68,10 @@ def case_of(kind: SummaryKind, seed: int) -> Case:
     patients = patients_of(model, rng)
     weights = weights_of(model, patients, rng)
     plan = study_plan(model=model)
-    if kind is EVALUATION:
-        return Case(plan, counts_of(plan, weights, patients, rng), weights, patients, rng)
+    if kind in COUNTING_KINDS:
+        counts = counts_of(plan, weights, patients, rng)
+        asked = counts if kind is EVALUATION else at_risk_of(plan, edges=counts.edges)
+        return Case(plan, asked, weights, patients, rng)
     if kind in (CALIBRATION, COMPARISON, VALUE):
         plan = replace(plan, privacy=replace(plan.privacy, hazard_cap=float(rng.choice([0.3, 0.9, 1.0, 2.0, 30.0]))))
         if kind is not CALIBRATION:

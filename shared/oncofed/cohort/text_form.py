@@ -3,7 +3,8 @@
 Exports of hospitals and public studies separate cells by semicolons or tabs, are written in the encodings of older
 machines, are packed (gzip), and begin with lines of remarks or with `sep=;`. A `TextForm` says which of these hold: it
 is told by a person and never guessed, since the same bytes are other letters in another encoding. Refused, by name:
-bytes that the named encoding does not have, and an archive that is damaged or unpacks to more than any table.
+bytes that the named encoding does not have, a text of UTF-8 under the name of an older one (which has other letters for
+its bytes), and an archive that is damaged or unpacks to more than any table.
 """
 
 from __future__ import annotations
@@ -70,12 +71,24 @@ def plain_text(content: bytes, form: TextForm, *, name: str) -> bytes:
 
 
 def _as_utf8(content: bytes, encoding: Encoding, name: str) -> bytes:
+    if encoding is not Encoding.UTF_16 and not content.isascii() and _is_utf8(content):
+        what = f"the file is written in utf-8, and not in {encoding.value}, in which it would have other letters"
+        raise InvalidInput([Fault(name, what, "Leave the encoding out.")])
     try:
         return content.decode(encoding.value).encode()
     except UnicodeError:
         pass
     what = f"the file is not written in {encoding.value}"
     raise InvalidInput([Fault(name, what, "Name the encoding that it is written in.")])
+
+
+def _is_utf8(content: bytes) -> bool:
+    """By chance hardly any text of an older encoding is."""
+    try:
+        content.decode()
+    except UnicodeError:
+        return False
+    return True
 
 
 def _unpacked(content: bytes, name: str) -> bytes:

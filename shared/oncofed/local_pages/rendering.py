@@ -11,9 +11,11 @@ from functools import cache
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from pathlib import Path
+from types import CodeType
 from typing import Any
 
 import jinja2
+from jinja2.bccache import Bucket
 from starlette.responses import FileResponse, Response
 
 from oncofed.words.language import ENGLISH, Language
@@ -22,6 +24,23 @@ from oncofed.words.templates import speaking
 _HERE = "oncofed.local_pages"
 _SCRIPT, _STYLE = "text/javascript; charset=utf-8", "text/css; charset=utf-8"
 _STATIC = {"pages.css": _STYLE, "pages.js": _SCRIPT, "follow.js": _SCRIPT}
+
+
+class _Compiled(jinja2.BytecodeCache):
+    """Templates are compiled once for all languages: what differs between them is looked up when one is filled in."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[str, str], CodeType] = {}
+
+    def load_bytecode(self, bucket: Bucket) -> None:
+        bucket.code = self._found.get((bucket.key, bucket.checksum))
+
+    def dump_bytecode(self, bucket: Bucket) -> None:
+        if bucket.code is not None:
+            self._found[bucket.key, bucket.checksum] = bucket.code
+
+
+_COMPILED = _Compiled()
 
 
 def environment_of(
@@ -34,6 +53,8 @@ def environment_of(
         trim_blocks=True,
         lstrip_blocks=True,
         loader=jinja2.ChoiceLoader([jinja2.PackageLoader(package), jinja2.PackageLoader(_HERE)]),
+        bytecode_cache=_COMPILED,
+        optimized=False,  # or a filter of one language would be computed for all, where its value is a constant
     )
     environment.filters.update(filters)
     return speaking(environment, say)

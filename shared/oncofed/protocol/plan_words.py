@@ -285,6 +285,10 @@ def _summary_words(plan: StudyPlan, summary: SummarySpec) -> str:
         SummaryKind.EVALUATION: (
             f"how many of {whose} fall into each of so many groups of predicted risk, time of follow-up and outcome"
         ),
+        SummaryKind.TIME_AT_RISK: (
+            f"how many of {whose} fall into each of so many groups of predicted risk, and how long these were under "
+            f"observation and how many events came in each of {len(summary.time_bounds) - 1} times"
+        ),
         SummaryKind.CALIBRATION: (
             f"of {whose}, how many events came and how many the model expected, from when each came "
             f"under observation, in {len(summary.time_bounds) - 1} windows of time"

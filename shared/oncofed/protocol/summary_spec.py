@@ -26,9 +26,14 @@ class SummaryKind(StrEnum):
     """The same of layers of data: what each is worth to the network (`protocol.gain_layout`)."""
     OPTIONS = "options"
     """Two treatment options compared (`oncofed.treatment`), in a plan of its own (`protocol.options_layout`)."""
+    TIME_AT_RISK = "time_at_risk"
+    """In place of `evaluation` where patients may come under observation late: by risk and time, how long held-out
+    patients were at risk, and their events (`survival.time_at_risk`)."""
 
 
-HELD_OUT_KINDS = frozenset({SummaryKind.EVALUATION, SummaryKind.CALIBRATION, SummaryKind.COMPARISON, SummaryKind.VALUE})
+COUNTING_KINDS = (SummaryKind.EVALUATION, SummaryKind.TIME_AT_RISK)
+"""Tables by group of risk and time, of which a plan has one at most: C-index and observed risks are told from it."""
+HELD_OUT_KINDS = frozenset({*COUNTING_KINDS, SummaryKind.CALIBRATION, SummaryKind.COMPARISON, SummaryKind.VALUE})
 """Those about patients whom no round trains on."""
 
 
@@ -65,12 +70,12 @@ class SummarySpec:
     attempts          how often a hospital may be asked for it afresh, each with a charge of its own.
     smallest_shown    floor of the noised count of patients below which no figure is shown; kind `calibration`: of
                       expected events.
-    edges             what a kind cuts by, rising; kind `evaluation`: the log hazard ratios between groups of risk; kind
-                      `calibration`: the two between which the slope is measured; kinds `comparison` and `value`: the
-                      one length, in nats, within which a patient's gains are held.
-    time_bounds       kinds `evaluation` and `calibration`: the bounds between times of follow-up, some of the grid's,
-                      its first and last among them.
-    horizon           kind `evaluation`: the time, one of `time_bounds`, by which risks are compared.
+    edges             what a kind cuts by, rising; kinds `evaluation` and `time_at_risk`: the log hazard ratios between
+                      groups of risk; kind `calibration`: the two between which the slope is measured; kinds
+                      `comparison` and `value`: the one length, in nats, within which a patient's gains are held.
+    time_bounds       the same two and `calibration`: the bounds between times of follow-up, some of the grid's, its
+                      first and last among them.
+    horizon           the same two: the time, one of `time_bounds`, by which risks are compared.
     votes             kinds `key_markers` and `interactions` only.
     group_columns     kind `calibration`: the columns of the tumour entity's categories after the reference one, each of
                       which is a group of its own; empty: no groups.

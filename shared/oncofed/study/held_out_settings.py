@@ -20,6 +20,7 @@ from oncofed.protocol.summary_spec import SummaryKind, SummarySpec
 from oncofed.study.explanation_settings import entity_columns
 from oncofed.survival.grid import TimeGrid
 from oncofed.survival.held_out import CountLayout
+from oncofed.survival.time_at_risk import AtRiskLayout
 
 EVALUATION, CALIBRATION = "evaluation", "calibration"
 """The names of the summaries that measure the model."""
@@ -117,7 +118,7 @@ def wanted_summaries(request: HeldOutRequest, schema: StudySchema, model: ModelS
     if request.comparison_share:
         _refuse_without_flags(model, schema)
     return (
-        *_wanted_evaluation(request, model),
+        *_wanted_evaluation(request, schema, model),
         *_wanted_calibration(request, schema, model),
         *_wanted_gains(request, SummaryKind.COMPARISON, len(model.comparators), model),
         *_wanted_gains(request, SummaryKind.VALUE, len(model.layers), model),
@@ -203,16 +204,18 @@ def _wanted_calibration(request: HeldOutRequest, schema: StudySchema, model: Mod
     return (WantedSummary(spec, request.calibration_share),)
 
 
-def _wanted_evaluation(request: HeldOutRequest, model: ModelSpec) -> tuple[WantedSummary, ...]:
+def _wanted_evaluation(request: HeldOutRequest, schema: StudySchema, model: ModelSpec) -> tuple[WantedSummary, ...]:
+    """Counts by the end of follow-up, which are right where everybody is followed from time zero; else time at risk."""
     if not request.budget_share:
         return ()
     assert request.horizon is not None
     times = _times(request, request.horizon, model.grid)
-    cells = CountLayout(len(model.endpoints), request.risk_edges, times).cells
+    late = any(endpoint.entry_column is not None for endpoint in schema.endpoints)
+    layout = AtRiskLayout if late else CountLayout
     spec = SummarySpec(
         name=EVALUATION,
-        kind=SummaryKind.EVALUATION,
-        cells=cells,
+        kind=SummaryKind.TIME_AT_RISK if late else SummaryKind.EVALUATION,
+        cells=layout(len(model.endpoints), request.risk_edges, times).cells,
         noise_multiplier=0.0,
         attempts=request.attempts,
         smallest_shown=request.smallest_shown,

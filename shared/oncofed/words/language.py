@@ -60,6 +60,8 @@ class Language:
     def figures(self, written: str) -> str:
         """A number that is written with a decimal point, and commas between thousands, with this language's signs."""
         signs = {".": self.decimal, ",": self.thousands}
+        if all(sign == each for sign, each in signs.items()) or not any(sign in written for sign in signs):
+            return written
         return "".join(
             signs.get(each, each) if written[at - 1 : at] in _DIGITS and written[at + 1 : at + 2] in _DIGITS else each
             for at, each in enumerate(written)

@@ -188,9 +188,12 @@ def test_a_first_view_is_measured_in_a_browser_beside_the_shortest_way() -> None
     if browser.CHROMIUM is None:
         pytest.skip("NOT TESTED: that a first view is measured. apt-get install chromium to test it.")
     table = first_view_table(patients=60, views=3)
-    ((patients, view, nobody, ratio, started, page, whole),) = table.rows
+    ((patients, view, nobody, ratio, stopped, stopped_nobody, started, page, whole),) = table.rows
     assert patients == "60"
     assert 0 < float(nobody.split()[0]) < float(view.split()[0]) * 3
+    # Both pictures are there with the first paint, so whoever waits for them cannot know earlier.
+    assert 0.02 < float(view.split()[0]) <= float(stopped.split()[0]) + 0.02
+    assert 0.02 < float(nobody.split()[0]) <= float(stopped_nobody.split()[0]) + 0.02
     assert float(ratio.split()[0]) > 0
     assert float(started) > 0
     assert 40 < float(page) < float(whole)

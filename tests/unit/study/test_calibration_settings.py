@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from tests.unit.study.test_explanation_settings import LOCAL, SCHEMA, SHARED, pl
 from oncofed.client.patients.summaries import refuse_unknown
 from oncofed.errors import InvalidInput
 from oncofed.privacy.policy import releases_of
+from oncofed.protocol.plan_file import plan_from_json
 from oncofed.protocol.plan_words import cost_of
 from oncofed.protocol.summary_spec import SummaryKind
 
@@ -46,6 +48,26 @@ def test_follow_up_is_cut_at_about_a_third_two_thirds_and_twice_of_the_horizon(t
     schema = SCHEMA.replace("[0, 12, 24]", "[0, 6, 12, 24, 36, 48, 60]")
     (spec,) = plan_of(tmp_path, "[held_out]\nhorizon = 24\nbudget_share = 0.1\n", schema=schema).summaries
     assert spec.time_bounds == (0.0, 6.0, 12.0, 24.0, 48.0, 60.0)
+
+
+def test_where_patients_may_come_late_the_counts_are_of_time_at_risk(tmp_path: Path) -> None:
+    """One endpoint with an entry time is enough; the plan's cells, hash and words follow."""
+    asked = "[held_out]\nhorizon = 24\nbudget_share = 0.1\n"
+    (counts,) = plan_of(tmp_path, asked).summaries
+    late = plan_of(tmp_path, asked, schema=SCHEMA.replace("event = ", 'entry = "entry_months"\nevent = ', 1))
+    (times,) = late.summaries
+    assert (counts.kind, times.kind) == (SummaryKind.EVALUATION, SummaryKind.TIME_AT_RISK)
+    assert (counts.name, counts.edges, counts.time_bounds, counts.horizon) == (
+        times.name,
+        times.edges,
+        times.time_bounds,
+        times.horizon,
+    )
+    assert (counts.cells, times.cells) == (6 * 2 * 2, 6 * (1 + 2 * 2))
+    assert late.held_out_fraction == 0.2
+    assert share_of(late, "evaluation") == pytest.approx(0.1, abs=1e-3)
+    assert plan_from_json(json.loads(late.canonical)) == late
+    refuse_unknown(late)
 
 
 def test_by_entity_there_is_a_group_for_each_category_after_the_reference_one(tmp_path: Path) -> None:

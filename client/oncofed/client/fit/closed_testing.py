@@ -27,7 +27,7 @@ from enum import StrEnum
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2
+from scipy.special import chdtrc
 
 FloatArray = NDArray[np.float64]
 
@@ -72,8 +72,8 @@ class Choice:
 def choose(causes: Sequence[Outcomes], *, alpha: float = ALPHA) -> Choice:
     """The degree for endpoints that are adjusted together: one, or all that rule each other out."""
     level, both = (sum(gains) for gains in zip(*(_gains(each) for each in causes), strict=True))
-    p_any = float(chi2.sf(2 * both, 2 * len(causes)))
-    p_slope = float(chi2.sf(2 * max(both - level, 0.0), len(causes)))
+    p_any = float(chdtrc(2 * len(causes), 2 * max(both, 0.0)))
+    p_slope = float(chdtrc(len(causes), 2 * max(both - level, 0.0)))
     if p_any >= alpha:
         return Choice(Degree.NONE, p_any, p_slope)
     return Choice(Degree.LEVEL_AND_SLOPE if p_slope < alpha else Degree.LEVEL, p_any, p_slope)

@@ -39,6 +39,7 @@ from oncofed.client.importing.spellings import classes
 from oncofed.client.importing.study_names import SAMPLE, genes_meant, samples_meant
 from oncofed.client.importing.variant_rows import (
     BARCODE,
+    CLASSES,
     GENE,
     SAMPLES_FILE,
     class_of,
@@ -211,7 +212,7 @@ def _mutations(
                 values[row, column] = 0.0
     of_gene = {gene: column for column, gene in enumerate(genes)}
     silent = {kind.casefold() for kind in source.silent}
-    elsewhere = uncovered = quiet = germline = without = strangers = 0
+    elsewhere = uncovered = quiet = germline = without = strangers = unlisted = 0
     status = frame[_STATUS].astype(str).str.strip().str.casefold() if _STATUS in frame.columns else [""] * len(frame)
     barcodes = identifiers(Column(frame[BARCODE]))
     sample_of = samples_of(barcodes, known, source, file)
@@ -241,7 +242,8 @@ def _mutations(
             uncovered += 1
         else:
             values[place[whose], of_gene[gene]] = 1.0
-    fates = _Fates(strangers, uncovered, without, quiet, germline, elsewhere)
+            unlisted += kind not in CLASSES
+    fates = _Fates(strangers, uncovered, without, quiet, germline, elsewhere, unlisted)
     _tell_fates(fates, source, file, tell)
     _tell_unnamed(genes, names, file, tell)
     return _by_sample(values, genes, [known[sample].patient for sample in samples], patient), samples
@@ -249,7 +251,7 @@ def _mutations(
 
 class _Fates(NamedTuple):
     """How many variants of the wanted genes are of no sample, lie outside of the panel, say that there is no mutation,
-    are silent, are of the germline, or are of samples that were not sequenced.
+    are silent, are of the germline, are of samples that were not sequenced, or count though nobody knows their class.
     """
 
     strangers: int
@@ -258,6 +260,7 @@ class _Fates(NamedTuple):
     silent: int
     germline: int
     elsewhere: int
+    unlisted: int
 
 
 def _tell_fates(fates: _Fates, source: Source, file: str, tell: Tell) -> None:
@@ -273,6 +276,7 @@ def _tell_fates(fates: _Fates, source: Source, file: str, tell: Tell) -> None:
         (fates.silent, "are of a silent class and do not count"),
         (fates.germline, "are of the germline, and count as the others do"),
         (fates.elsewhere, "are of samples that were not sequenced, and do not count"),
+        (fates.unlisted, "are of a class that the format does not list, and count (if it is a silent one: silent)"),
     ):
         if count:
             tell(f"{file}: {count} variants of these genes {what}")

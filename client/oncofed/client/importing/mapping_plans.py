@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from oncofed.client.importing.analytes import BY_NAME, Analyte, factor_between
 from oncofed.client.importing.mapping import MappedMarker, MappingFile, Source
-from oncofed.client.importing.mapping_choices import OF_STUDY_FOLDER, Part, Take, Transform
+from oncofed.client.importing.mapping_choices import OF_STUDY_FOLDER, Part, SameDay, Take, Transform
 from oncofed.client.importing.primary_samples import Samples
 from oncofed.cohort.letters import plain
 from oncofed.cohort.schema import Kind, Marker, StudySchema, TimeUnit
@@ -134,6 +134,10 @@ def _of_marker(where: str, plan: MarkerPlan, file: MappingFile) -> Iterator[Faul
         yield Fault(f"{where}, take", "is any, which only a binary marker has", "Write first, last, max or min.")
     if mapped.take in (Take.MAX, Take.MIN) and marker.kind is Kind.CATEGORICAL:
         yield Fault(f"{where}, take", "needs numbers, and its marker has categories", "Write first or last.")
+    if mapped.same_day in (SameDay.HIGHEST, SameDay.LOWEST) and marker.kind is Kind.CATEGORICAL:
+        yield Fault(
+            f"{where}, same_day", "needs numbers, and its marker has categories", "Write missing, or remove it."
+        )
     source = next(each for each in file.source if each.name == plan.source)
     if plan.column == "value_as_number" and source.table is not None:
         remedy = 'Write column = "value", which has both, or name the codes.'

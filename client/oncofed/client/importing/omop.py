@@ -42,6 +42,7 @@ from oncofed.client.importing.omop_tables import (
     CdmTable,
 )
 from oncofed.client.importing.readings import Column, Mask, Places, coded
+from oncofed.client.importing.units import contradict
 from oncofed.cohort.table import Tell
 from oncofed.errors import Fault, InvalidInput
 
@@ -214,8 +215,24 @@ class _Events:
             pieces.put(~own.empty(()), own, str)
         if (units := concepts.get(_UNIT)) is not None:
             known = self._known_units({*np.unique(units).tolist()} - {0})
+            self._tell_contradicting(frame, units, known)
             pieces.put(units != 0, Column(pd.Series(units)), lambda text: known.get(int(text), text))
         return pieces.series()
+
+    def _tell_contradicting(self, frame: pd.DataFrame, units: Places, known: Mapping[int, str]) -> None:
+        """A program that fills a model may have converted the number, and kept the text."""
+        if _OWN_UNIT not in frame.columns:
+            return
+        own = Column(frame[_OWN_UNIT])
+        pairs, rows = np.unique(np.stack([units, own.place]), axis=1, return_counts=True)
+        count = 0
+        for (unit, place), times in zip(pairs.T.tolist(), rows.tolist(), strict=True):
+            text = own.distinct[place] if place >= 0 else ""
+            if unit in known and text and contradict(known[unit], text):
+                count += times
+        if count:
+            what = f"rows have a {_UNIT} and a {_OWN_UNIT} of different units, and the concept counts"
+            self.tell(f"{self.rows.where(self._name)}: {count:,} {what}. Were these numbers converted?")
 
     def _known_units(self, ids: set[int]) -> Mapping[int, str]:
         """Of those that the public table lacks, the code that the model's own table of concepts has."""

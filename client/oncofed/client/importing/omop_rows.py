@@ -19,7 +19,7 @@ import pandas as pd
 
 from oncofed.client.importing.database_rows import STREAMED, OpenDatabases, rows_of
 from oncofed.client.importing.mapping import Source
-from oncofed.client.importing.omop_tables import OF_VOCABULARY, PERSON_ID
+from oncofed.client.importing.omop_tables import NAMES, OF_VOCABULARY, PERSON_ID
 from oncofed.client.importing.omop_vocabulary import is_published, rows_of_vocabulary
 from oncofed.client.importing.readings import Column, Mask, Places
 from oncofed.client.importing.text_forms import form_of
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from sqlalchemy import ColumnElement
 
 _ENDINGS = (".csv", ".csv.gz", ".tsv", ".tsv.gz", ".txt", ".txt.gz", ".parquet")
+_NUMBERED = re.compile(r"[^a-z].*\d.*|[^a-z]*(?:copy|kopie|part|teil)\b.*", re.DOTALL)
+"""Behind a table's name in that of a file, which then may hold a part of it: measurement_2, death-2021, person (1)."""
 _ID, _LARGEST = re.compile(r"\d{1,15}(\.0+)?", re.ASCII), 10**15
 
 
@@ -129,14 +131,30 @@ class FolderRows:
         if len({path.parent for path in paths}) > 1 or (len(paths) > 1 and paths[0].parent == self._folder):
             what = f"has {len(paths)} files"
             raise InvalidInput([Fault(f"{self._folder.name}: table {table}", what, "Keep one of them.")])
+        if count := len(self._others(table)):
+            what = "has files beside that of the table, which by their names may be parts of it and are not read"
+            remedy = f"Put all parts into a folder {table}, and nothing else; or take these files away."
+            raise InvalidInput([Fault(f"{self._folder.name}: table {table}", what, remedy, count)])
         return paths
+
+    def _others(self, table: str) -> list[Path]:
+        """Files that may be parts of the table, and are called otherwise than it or lie deeper than its parts."""
+        longer = tuple(each for each in NAMES if each.startswith(f"{table}_"))
+        found = []
+        for path in self._folder.iterdir():
+            name = path.name.casefold()
+            if path.is_dir():
+                found += [*path.glob("*/**/*")] if name == table else []
+            elif name.startswith(table) and not name.startswith(longer):
+                found += [path] if _NUMBERED.fullmatch(name.partition(".")[0], len(table)) else []
+        return [path for path in found if path.name.casefold().endswith(_ENDINGS)]
 
     def where(self, table: str) -> str:
         paths = self._files.get(table, [])
         return paths[0].name if len(paths) == 1 else f"table {table}"
 
     def has(self, table: str) -> bool:
-        return bool(self._files.get(table))
+        return bool(self._files.get(table) or self._others(table))
 
     def read(
         self, table: str, needed: Iterable[str], optional: Iterable[str] = (), *, only: Sequence[Only] = ()

@@ -180,9 +180,14 @@ class Column:
         )
 
     def indices(self, categories: Mapping[str, str], vocabulary: tuple[str, ...]) -> FloatArray:
-        """(rows,) the place in the vocabulary, NaN for any other cell. categories: the source's word to the study's."""
+        """(rows,) the place in the vocabulary, NaN for any other cell. categories: the source's word to the study's.
+
+        Where these are of numbers or truths, such cells are codes: of a number that is none of them nobody knows
+        whether it is the vocabulary's or another code.
+        """
         exact = {plain(word).strip(): float(place) for place, word in enumerate(vocabulary)}
-        known = {as_compared(word): place for word, place in exact.items()}
+        of_codes = any(map(_is_code, categories))
+        known = {as_compared(word): place for word, place in exact.items() if not (of_codes and _is_code(word))}
         known |= {as_compared(word): exact[plain(target).strip()] for word, target in categories.items()}
         return self.each(lambda text: known.get(as_compared(text), known.get(self.digits(text), np.nan)), np.nan)
 
@@ -296,6 +301,12 @@ def numbers(
     return Numbers(np.where(gone, np.nan, values) + 0.0, gone, malformed, limited, unlisted, above)
 
 
+def _is_code(word: str) -> bool:
+    """A number or a truth."""
+    compared = as_compared(word)
+    return compared in TRUTHS or _NUMBER.fullmatch(compared.replace(",", ".", 1)) is not None
+
+
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
@@ -310,7 +321,8 @@ def _number_reader(source: Source | None) -> Callable[[str], float]:
     grouped = None
     if source is not None and source.thousands is not None:
         mark = re.escape(source.thousands.letter)
-        grouped = re.compile(rf"[+-]?\d{{1,3}}({mark}\d{{3}})+({re.escape(decimal)}\d*)?")
+        # No number with thousands begins with 0: 0,500 is another program's half.
+        grouped = re.compile(rf"[+-]?(?!0)\d{{1,3}}({mark}\d{{3}})+({re.escape(decimal)}\d*)?")
 
     def read(text: str) -> float:
         if grouped is not None and source is not None and source.thousands is not None and grouped.fullmatch(text):

@@ -6,6 +6,7 @@ columns that the mapping names are read. Rows that the mapping does not keep are
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -228,11 +229,16 @@ def _found(
     """Each wanted column under the mapping's name for it. Raises InvalidInput for those that are absent."""
     names = [str(name) for name in frame.columns]
     places = {plain(name): place for place, name in enumerate(names)}
+    seen = Counter(name.strip() for name in map(plain, names))
     found, faults = {}, []
     for column in wanted:
         place = places.get(plain(column))
-        if place is not None:
+        if seen[plain(column).strip()] > 1:
+            what = "has another of its name in the file, but for blanks about it, which nobody sees"
+            faults.append(Fault(f'{where}: column "{column}"', what, "Rename or remove all but one."))
+        elif place is not None:
             found[column] = Column(frame.iloc[:, place], source.decimal.letter, missing)
+        if place is not None:
             continue
         near = any(plain(name).strip().casefold() == plain(column).strip().casefold() for name in names)
         remedy = "Correct its name in the mapping."

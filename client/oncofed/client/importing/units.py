@@ -149,6 +149,25 @@ def is_bare(text: str) -> bool:
     return spelt(text) in ("", "1", "ratio", "inr")
 
 
+def contradict(first: str, second: str) -> bool:
+    """Whether two units that are told of one number cannot both be right, whatever is measured; of one that is not
+    known nobody knows.
+    """
+    several = False
+    for counted in (False, True):
+        one, other = unit_of(first, counted=counted), unit_of(second, counted=counted)
+        if one is None or other is None:
+            continue
+        if one == other or (one.factor == other.factor and {one.dimension, other.dimension} == _OF_IONS):
+            return False
+        several = True
+    return several
+
+
+_OF_IONS = {Dimension.SUBSTANCE, Dimension.EQUIVALENT}
+"""Which are one for ions of one charge."""
+
+
 def unit_of(text: str, *, counted: bool = False) -> Unit | None:
     """The unit that a text means, or None where it is not known.
 

@@ -20,6 +20,16 @@ from oncofed.errors import Fault, InvalidInput
 
 BARCODE, GENE = "Tumor_Sample_Barcode", "Hugo_Symbol"
 SAMPLES_FILE = "data_clinical_sample.txt"
+CLASSES = frozenset(
+    {
+        *("frame_shift_del", "frame_shift_ins", "in_frame_del", "in_frame_ins", "missense_mutation", "missense"),
+        *("nonsense_mutation", "nonsense", "nonstop_mutation", "splice_site", "splice_region", "targeted_region"),
+        *("translation_start_site", "de_novo_start_inframe", "de_novo_start_outofframe", "start_codon_snp"),
+        *("start_codon_del", "start_codon_ins", "stop_codon_del", "stop_codon_ins", "fusion", "promoter"),
+        *("silent", "intron", "igr", "rna", "3'utr", "5'utr", "3'flank", "5'flank"),
+    }
+)
+"""Of variants, in small letters, as the format and the programs that write it have them."""
 _BETWEEN = re.compile(r"[\s;,|/&]+")
 _MONTH = (
     r"(?:jan|ene|feb|m(?:ar|\u00e4r|aer|rz)|a[bp]r|ma[iy]|jun|jul|a(?:ug|go)|se[pt]|o[ck]t|nov|de[cz]|dic)[^\W\d_]*\.?"

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Annotated
 
 from oncofed.client.launch.settings import LaunchSection
+from oncofed.client.sign_on.settings import SignOnSection
 from oncofed.errors import Fault, InvalidInput
 from oncofed.file_model import As, Known, Rule, Wrong
 from oncofed.file_reading import read_declared
@@ -103,6 +104,11 @@ class NodeFolder:
         return self.guard / "answer.key"
 
     @property
+    def pages_key(self) -> Path:
+        """Of the codes that stand for patients in the audit log, and of marks of rows."""
+        return self.guard / "pages.key"
+
+    @property
     def held_out_secret(self) -> Path:
         """Decides which patients are set aside in studies that measure some; made when the first one is approved."""
         return self.guard / "held_out.key"
@@ -111,6 +117,11 @@ class NodeFolder:
     def launch_secret(self) -> Path:
         """By which the pages say to the hospital's record system who they are, where it gave them a secret."""
         return self.guard / "launch.secret"
+
+    @property
+    def sign_on_secret(self) -> Path:
+        """By which the hospital's reverse proxy shows the pages that it is the proxy, where it signs people on."""
+        return self.guard / "sign_on.secret"
 
     @property
     def token_sha256(self) -> Path:
@@ -278,6 +289,7 @@ class SiteSettings:
     coordinator  None before `site accept`.
     users        None when everything runs as one user.
     launch       None where no record system may open patients on the pages.
+    sign_on      None where no reverse proxy signs people on to the pages.
     """
 
     name: str
@@ -285,6 +297,7 @@ class SiteSettings:
     coordinator: Coordinator | None
     users: NodeUsers | None = None
     launch: LaunchSection | None = None
+    sign_on: SignOnSection | None = None
 
     @property
     def runtime_port(self) -> int:
@@ -333,6 +346,7 @@ class SiteFile:
     coordinator: Coordinator | None = None
     users: NodeUsers | None = None
     launch: LaunchSection | None = None
+    sign_on: SignOnSection | None = None
 
 
 def read_site(folder: NodeFolder) -> SiteSettings:
@@ -341,7 +355,7 @@ def read_site(folder: NodeFolder) -> SiteSettings:
     file = read_declared(SiteFile, read_toml(folder.settings), where=folder.settings.name, faults=faults)
     if file is None:
         raise InvalidInput(faults)
-    return SiteSettings(file.site.name, file.sockets.runtime, file.coordinator, file.users, file.launch)
+    return SiteSettings(file.site.name, file.sockets.runtime, file.coordinator, file.users, file.launch, file.sign_on)
 
 
 def approved_bundles(folder: NodeFolder) -> frozenset[str]:

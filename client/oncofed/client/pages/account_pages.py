@@ -26,7 +26,9 @@ from oncofed.client.pages.desk import (
 from oncofed.client.pages.languages import language_of
 from oncofed.client.pages.launch_pages import after_sign_in
 from oncofed.client.pages.password_turns import NoTurn
-from oncofed.client.pages.rendering import ROLE_NAMES, first_page, open_page, page
+from oncofed.client.pages.rendering import ROLE_NAMES, first_page, page
+from oncofed.client.pages.sessions import Way
+from oncofed.client.pages.sign_on_pages import let_in, sign_in_form
 from oncofed.client.pages.viewing_record import (
     ACCOUNTS,
     AUDIT,
@@ -67,12 +69,7 @@ def begin(visit: Anybody) -> Response:
 @router.get("/sign-in")
 def sign_in_page(request: Request) -> Response:
     """The form for name and password."""
-    return _sign_in(request, "")
-
-
-def _sign_in(request: Request, said: str, *, then: str = "", status: int = 200) -> Response:
-    """then: a launch that waits."""
-    return open_page("sign_in.html.j2", request, {"said": said, "then": then}, status=status)
+    return sign_in_form(request, "")
 
 
 @router.post("/sign-in")
@@ -87,21 +84,16 @@ def sign_in(request: Request, fields: Annotated[Fields, Depends(fields_of)]) -> 
             account = desk.accounts.checked(name, password)
     except NoTurn as refused:
         desk.record.refused("", WAITS)
-        return _sign_in(request, wait_words(refused, say), then=then, status=429)
+        return sign_in_form(request, wait_words(refused, say), then=then, status=429)
     if account is None:
         desk.turns.failed(name, peer)
         # Not a name that is none: people type their password there.
         desk.record.refused(name if desk.accounts.find(name) is not None else "", WRONG_PASSWORD)
-        return _sign_in(request, say("Name or password is wrong."), then=then, status=401)
+        return sign_in_form(request, say("Name or password is wrong."), then=then, status=401)
     desk.turns.succeeded(name, peer)
-    desk.record.viewed(account.name, SIGN_IN)
-    before = request.cookies.get(desk.cookie, "")
-    if before:
-        desk.sessions.end(before)
+    desk.record.viewed(account.name, SIGN_IN, Way.PASSWORD)
     answer = RedirectResponse(after_sign_in(desk, account.name, then) or first_page(account.role), _SEE_OTHER)
-    identifier = desk.sessions.begin(account)
-    answer.set_cookie(desk.cookie, identifier, path="/", secure=desk.secure, httponly=True, samesite="strict")
-    return answer
+    return let_in(request, account, Way.PASSWORD, answer)
 
 
 @router.post("/sign-out")

@@ -111,7 +111,7 @@ class Accounts:
 
     def add(self, name: str, role: Role, password: str, *, told: Told = untold) -> None:
         """Raises InvalidInput for a name that is taken or unusable, or a short password."""
-        if not _NAME.fullmatch(name):
+        if not is_usable_name(name):
             remedy = "Use 1 to 64 letters, digits and _ . @ -, a letter or digit first."
             raise InvalidInput([Fault("name", "is not a usable name", remedy)])
         _refuse_weak(password, name)
@@ -142,6 +142,11 @@ class Accounts:
             yield accounts
             told()
             _write(self._path, accounts.values())
+
+
+def is_usable_name(name: str) -> bool:
+    """Whether an account may be called so."""
+    return _NAME.fullmatch(name) is not None
 
 
 def accounts_in(path: Path) -> tuple[Account, ...]:

@@ -13,12 +13,16 @@ from starlette.exceptions import HTTPException
 
 from oncofed.client.pages import (
     account_pages,
+    board_pages,
     cohort_pages,
     console_pages,
     export_pages,
     language_pages,
     launch_pages,
     patient_pages,
+    quality_pages,
+    sheet_pages,
+    sign_on_pages,
     twin_pages,
     what_if_pages,
 )
@@ -40,8 +44,8 @@ def application(desk: Desk, *, refused_users: frozenset[int] = frozenset()) -> F
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
     app.state.desk = desk
     for pages in (
-        *(account_pages, language_pages, patient_pages, twin_pages, export_pages),
-        *(what_if_pages, cohort_pages, console_pages, launch_pages),
+        *(account_pages, language_pages, patient_pages, board_pages, sheet_pages, twin_pages, export_pages),
+        *(what_if_pages, cohort_pages, console_pages, quality_pages, launch_pages, sign_on_pages),
     ):
         app.include_router(pages.router)
 
@@ -55,7 +59,7 @@ def application(desk: Desk, *, refused_users: frozenset[int] = frozenset()) -> F
 
     @app.exception_handler(SignInNeeded)
     def to_sign_in(request: Request, _: Exception) -> Response:
-        return signed_out(desk_of(request))
+        return sign_on_pages.to_sign_on(request) or signed_out(desk_of(request))
 
     @app.exception_handler(PageRefused)
     def refused(request: Request, refusal: Exception) -> Response:
@@ -71,7 +75,7 @@ def application(desk: Desk, *, refused_users: frozenset[int] = frozenset()) -> F
 
     app.add_middleware(
         Shield,
-        refuses=RefusedConnections(desk.hosts, refused_users, user_of_connection),
+        refuses=RefusedConnections(desk.hosts, refused_users, user_of_connection, desk.names),
         told=lambda reason: desk.record.refused("", reason),
         log=_log,
         policy=content_policy(),

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from oncofed.client.guard.one_thread import one_thread
 from oncofed.client.pages.hospital import HospitalPrognosis
-from oncofed.cohort.encoding import columns
 from oncofed.survival.curves import cumulative_incidence
 from oncofed.words.language import ENGLISH, Language
 from oncofed.words.markers import source_label
@@ -41,7 +40,7 @@ def beside(
     hospital: HospitalPrognosis, row: int, *, endpoint: int, times: Sequence[float], say: Language = ENGLISH
 ) -> tuple[Beside, ...]:
     """The study's own model first; empty where nothing was trained beside it. times: in the grid's unit, rising."""
-    network, encoded = hospital.network, columns(hospital.schema)
+    network, encoded = hospital.network, hospital.columns
     if not network.heads:
         return ()
     causes = [endpoint, *hospital.schema.competing(endpoint)]

@@ -151,11 +151,11 @@ def _of_levels(
     levels: FloatArray, relevance: FloatArray, strata: IntArray, disclosure: Disclosure, step: float
 ) -> float:
     """Of each value that a stratum tells: the middle of its share, times its middle contribution."""
-    total = 0.0
+    total, values = 0.0, _each_value(levels)
     for stratum in np.unique(strata):
         rows = strata == stratum
         patients = int(rows.sum())
-        for group in (rows & same for same in _each_value(levels)):
+        for group in (rows & same for same in values):
             if disclosure.told(int(group.sum())):
                 share = disclosure.share(int(group.sum()), patients)
                 middle = disclosure.middle(relevance[group], step=step)

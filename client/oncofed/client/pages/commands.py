@@ -71,7 +71,8 @@ def serve(
     place = Place(port=None if socket is not None else port or 8440, socket=socket, name=name)
     from oncofed.client.install.folder import read_site
 
-    read_site(folder)
+    if read_site(folder).sign_on is not None and socket is None:
+        click.echo("[sign_on] of site.toml is for --socket: on a port nobody is signed on by a header.")
     from oncofed.client.install.explaining import has_model
     from oncofed.client.pages.console import Console
     from oncofed.client.pages.of_node import (
@@ -79,6 +80,7 @@ def serve(
         hospital_of,
         key_file,
         launches_of,
+        names_of,
         refuse_place,
         refused_users,
     )
@@ -100,6 +102,7 @@ def serve(
         hospital,
         console=console,
         launches=launches_of(folder, place),
+        names=names_of(folder, place),
         accounts=accounts_file(folder),
         key=viewing_key(key_file(folder)),
         audit_log=folder.audit_log,

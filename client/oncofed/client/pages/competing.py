@@ -112,7 +112,7 @@ def incidence_band(
     variance = np.zeros(len(times))
     for by_hazard, patient, fit in zip(slopes(hazards, grid, times), own, adjusted, strict=True):
         direction = np.column_stack((by_hazard, by_hazard.sum(axis=1) * patient.log_hazard_ratio))
-        variance += np.einsum("ti,ij,tj->t", direction, fit.covariance, direction)
+        variance += ((direction @ fit.covariance) * direction).sum(axis=1)
     gathered = -np.log1p(-np.minimum(incidence, 1 - 1e-15))
     scale = (1 - incidence) * gathered
     deviation = np.divide(np.sqrt(variance), scale, out=np.zeros_like(scale), where=scale > 0)

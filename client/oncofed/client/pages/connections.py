@@ -1,7 +1,8 @@
 """Which connections to a hospital's pages are refused before any page sees them?
 
 A host name that is not ours, and a connection of the users that run what the coordinator sends, or one of which the
-system does not say whose it is. What the desk needs to know of a connection, its peer, stands in the request's state.
+system does not say whose it is; on the proxy's socket, a name that the proxy did not write. What the desk needs to
+know, the peer and whom the proxy names, stands in the request's state.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from starlette.types import Scope
 
 from oncofed.client.pages.peer_user import UserOf, ends_of, peer_of
 from oncofed.client.pages.viewing_record import HOST, NODE_USER, UNKNOWN_USER
+from oncofed.client.sign_on.proxy_names import ProxyNames, SignOnRefused
 from oncofed.local_pages.shield import has_other_host
 
 _log = logging.getLogger("oncofed.client.pages")
@@ -21,11 +23,12 @@ _log = logging.getLogger("oncofed.client.pages")
 
 @dataclass(frozen=True, eq=False)
 class RefusedConnections:
-    """user_of: of a connection's two ends, who made it, or None when that is not known."""
+    """user_of: of a connection's two ends, who made it, or None when that is not known. names: None: of no proxy."""
 
     hosts: Collection[str]
     refused_users: frozenset[int]
     user_of: UserOf
+    names: ProxyNames | None = None
 
     def __call__(self, scope: Scope) -> str | None:
         """As `shield.Refuses` says."""
@@ -40,5 +43,11 @@ class RefusedConnections:
                 return UNKNOWN_USER
             if user in self.refused_users:
                 return NODE_USER
-        scope.setdefault("state", {})["peer"] = peer_of(scope, user)
+        named = ""
+        if self.names is not None and ends is None:  # whoever can connect to loopback could write any name
+            try:
+                named = self.names.named(scope["headers"])
+            except SignOnRefused as refused:
+                return refused.why
+        scope.setdefault("state", {}).update(peer=peer_of(scope, user), named=named)
         return None

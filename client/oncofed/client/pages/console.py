@@ -22,6 +22,8 @@ from oncofed.client.install.folder import NodeFolder, read_site
 from oncofed.client.install.inbox import OfferedPlan, OfferedPlans, looked_at, offered_plans
 from oncofed.client.install.node_status import NodeStatus, node_status
 from oncofed.client.install.spending import Spending, ledger_of, spending
+from oncofed.client.pages.quality_record import TableQuality
+from oncofed.client.pages.viewing_record import viewing_key
 from oncofed.client.records import objections
 from oncofed.client.records.decisions import Decision
 from oncofed.client.records.followed_log import FollowedLog, Line
@@ -144,6 +146,7 @@ class Console:
     folder: NodeFolder
     clock: Callable[[], float] = time.monotonic
     known: Known = field(init=False)
+    quality: TableQuality = field(init=False)
     _told: FollowedLog[Mapping[str, tuple[Told, ...]]] = field(init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _health: Health | None = None
@@ -151,6 +154,7 @@ class Console:
 
     def __post_init__(self) -> None:
         self.known = Known.of(self.folder)
+        self.quality = TableQuality(self.folder, lambda: viewing_key(self.folder.pages_key), clock=self.clock)
         self._told = FollowedLog(self.folder.audit_log, empty={}, after=_told_after)
         self.site = read_site(self.folder).name
 

@@ -5,7 +5,8 @@ What somebody says is an entry of the audit log, and so is every refusal before 
 
 Refused: a form that the session's own page of this very plan, as it stood then, did not hold; a yes to a plan that was
 decided on, or a decision about it refused, since that page; a wrong password, slowed down as at the sign-in; a second
-yes by the same person, from whatever tab or machine; a role that may only look.
+yes by the same person, from whatever tab or machine, also where the hospital's proxy says that it is the same; a role
+that may only look.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from oncofed.client.pages.rendering import page
 from oncofed.client.pages.viewing_record import FORM, LEDGER, NODE, PLAN, PLANS, UNKNOWN_PAGE, WAITS, WRONG_PASSWORD
 from oncofed.client.records.decisions import Decision
 from oncofed.client.records.wishes import Reason, same_person
+from oncofed.client.sign_on.proxy_names import Why
 from oncofed.errors import InvalidInput, RecordDamaged
 from oncofed.words.language import later
 
@@ -124,6 +126,12 @@ def decide(form: ApproverForm, plan_hash: str, decision: str) -> Response:
         desk.record.refused(form.by, FORM, plan_hash=plan_hash)
         said = visit.say("This form is not of this plan's page. Nothing was noted. Read the plan and try again.")
         return _plan(visit, plan_hash, said, status=403)
+    if _is_another_approver(visit):
+        desk.record.refused(form.by, Why.OTHER, plan_hash=plan_hash)
+        said = visit.say(
+            "Your hospital's sign-on says that you are another approver, and one person counts once. Nothing was noted."
+        )
+        return _plan(visit, plan_hash, said, status=403)
     by = _for_the_password(form, plan_hash)
     if isinstance(by, str):
         return _plan(visit, plan_hash, by, status=401)
@@ -139,6 +147,12 @@ def decide(form: ApproverForm, plan_hash: str, decision: str) -> Response:
 
 def _sealed(plan_hash: str, looked_on: str) -> str:
     return f"plan {plan_hash} {looked_on}"
+
+
+def _is_another_approver(visit: Visit) -> bool:
+    """Whether the proxy says so of who uses this session. An account of another role may be a second one of theirs."""
+    named = visit.desk.accounts.find(visit.named) if visit.named else None
+    return named is not None and named.role is Role.APPROVER and not same_person(named.name, visit.by)
 
 
 def _for_the_password(form: Form, plan_hash: str) -> Account | str:

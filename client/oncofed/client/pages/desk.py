@@ -8,8 +8,8 @@ answered, and says nothing of what there would have been to see.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, field
+from datetime import date, datetime
 from pathlib import Path
 
 from fastapi import Request
@@ -17,12 +17,14 @@ from starlette.concurrency import run_in_threadpool
 
 from oncofed.client.launch.launches import Launches
 from oncofed.client.pages.accounts import Accounts, Role
+from oncofed.client.pages.board_lists import BoardLists
 from oncofed.client.pages.console import Console
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.languages import language_of
 from oncofed.client.pages.password_turns import PasswordTurns
-from oncofed.client.pages.sessions import Session, Sessions
+from oncofed.client.pages.sessions import Session, Sessions, Way
 from oncofed.client.pages.viewing_record import FORM, NO_SESSION, ROLE, ViewingRecord
+from oncofed.client.sign_on.proxy_names import ProxyNames, Why
 from oncofed.local_pages.forms import Fields, FormRefused, form_fields
 from oncofed.local_pages.refusals import PageRefused, SignInNeeded
 from oncofed.local_pages.sessions import Timeouts
@@ -36,8 +38,11 @@ class Desk:
     prognosis     of the study that is shown; None where no study of this hospital has a model yet.
     console       where persons decide about plans; None where there is no node, as for a simulated run.
     launches      by which a record system opens patients; None where none is configured.
+    names         by which a reverse proxy says who asks; None where none is configured.
     turns         around every check and every new hash of a password.
     secure        cookies go over TLS only. hosts: names under which the pages may be asked for.
+    board         whom each clinician has put on a list for the tumour board.
+    read_on       when the table was read, to the day.
     audit_log     shown to administrators. now: the time that stands on a page, in the hospital's zone.
     """
 
@@ -46,6 +51,7 @@ class Desk:
     sessions: Sessions
     turns: PasswordTurns
     record: ViewingRecord
+    board: BoardLists
     audit_log: Path
     secure: bool
     hosts: frozenset[str]
@@ -53,6 +59,8 @@ class Desk:
     now: Callable[[], datetime] = lambda: datetime.now().astimezone()
     console: Console | None = None
     launches: Launches | None = None
+    read_on: date = field(default_factory=lambda: datetime.now().astimezone().date())
+    names: ProxyNames | None = None
 
     @property
     def hospital(self) -> HospitalPrognosis:
@@ -78,7 +86,7 @@ class Desk:
 class Visit:
     """A request by somebody who may make it. peer: whose connection it is. say: the language of the answer.
 
-    address: of the page, where it can be asked for again; else empty.
+    address: of the page, where it can be asked for again; else empty. named: by the proxy; empty where it names nobody.
     """
 
     desk: Desk
@@ -87,6 +95,7 @@ class Visit:
     peer: str
     say: Language
     address: str
+    named: str = ""
 
     @property
     def by(self) -> str:
@@ -104,6 +113,11 @@ def peer_of_request(request: Request) -> str:
     return str(request.state.peer)
 
 
+def named_in(request: Request) -> str:
+    """Whom the hospital's proxy names, as the shield has found it; empty where it names nobody."""
+    return str(request.state.named)
+
+
 def address_of(request: Request) -> str:
     """Of the page, with what is asked of it; empty where a form was sent."""
     if request.method != "GET":
@@ -112,18 +126,32 @@ def address_of(request: Request) -> str:
     return f"{request.url.path}?{asked}" if asked else request.url.path
 
 
+def session_of(request: Request) -> Session | None:
+    """The one behind the cookie. Which the proxy let begin is over once the proxy names nobody, or somebody else."""
+    desk = desk_of(request)
+    identifier = request.cookies.get(desk.cookie, "")
+    session = desk.sessions.find(identifier, account=desk.accounts.find)
+    if session is None:
+        if identifier:  # over, or made up
+            desk.record.refused("", NO_SESSION)
+        return None
+    if session.way is Way.PROXY and named_in(request) != session.account:
+        desk.sessions.end(identifier)
+        desk.record.refused(session.account, Why.OTHER)
+        return None
+    return session
+
+
 def visit_of(*roles: Role) -> Callable[[Request], Visit]:
     """A dependency: the visit of somebody with one of these roles. Raises SignInNeeded or PageRefused."""
 
     def check(request: Request) -> Visit:
         desk = desk_of(request)
-        identifier = request.cookies.get(desk.cookie, "")
-        session = desk.sessions.find(identifier, account=desk.accounts.find)
+        session, identifier = session_of(request), request.cookies.get(desk.cookie, "")
         if session is None:
-            if identifier:  # over, or made up
-                desk.record.refused("", NO_SESSION)
             raise SignInNeeded
-        visit = Visit(desk, session, identifier, peer_of_request(request), language_of(request), address_of(request))
+        peer, say, named = peer_of_request(request), language_of(request), named_in(request)
+        visit = Visit(desk, session, identifier, peer, say, address_of(request), named)
         if session.role not in roles:
             raise refusal(visit, ROLE, 403, later("Your account is not for this page."))
         return visit

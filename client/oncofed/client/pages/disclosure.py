@@ -147,11 +147,14 @@ class Disclosure:
 
         having, strata  (patients,)
         """
-        parts = [strata == each for each in np.unique(strata)]
-        weights = [self.count(int(rows.sum())) for rows in parts]
+        sizes = np.bincount(strata)
+        present = np.flatnonzero(sizes)
+        among = np.bincount(strata[having], minlength=len(sizes))[present].tolist()
+        patients = sizes[present].tolist()
+        weights = [self.count(each) for each in patients]
         if not sum(weights):
             return None
-        shares = [self.share(int(having[rows].sum()), int(rows.sum())) for rows in parts]
+        shares = [self.share(number, of) for number, of in zip(among, patients, strict=True)]
         low, high = (
             sum(weight * limit for weight, limit in zip(weights, limits, strict=True)) / sum(weights)
             for limits in ([share.low for share in shares], [share.high for share in shares])

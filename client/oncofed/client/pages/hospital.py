@@ -25,7 +25,7 @@ from oncofed.client.pages.outcome_parts import Part, parts_of, public_axis
 from oncofed.client.pages.recalibration import FEWEST_EVENTS, Decided, Recalibration, recalibrate
 from oncofed.client.pages.units import REST, Units, units_of
 from oncofed.cohort.cohort import Cohort
-from oncofed.cohort.encoding import columns, encode
+from oncofed.cohort.encoding import Column, columns, encode
 from oncofed.cohort.schema import Marker, Modality, StudySchema
 from oncofed.explanation.relevance import marker_relevance
 from oncofed.study.assay_settings import Assay
@@ -39,6 +39,8 @@ BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.intp]
 
 SMALLEST_GROUP = 10
+_MOST_AT_ONCE = 16
+"""What was computed of single patients, for the page that asks for it several times."""
 EVERYBODY = later("patients of this hospital")
 OF_ONE_TUMOUR = later("patients with %(tumour)s")
 RARER = later("patients of this hospital with rarer tumours")
@@ -149,6 +151,7 @@ class HospitalPrognosis:
     _rows_by_any_case: dict[str, int | None] = field(init=False, repr=False)
     _endpoints: dict[int, EndpointPrognosis] = field(init=False, repr=False, default_factory=dict)
     _kept: dict[tuple[object, ...], object] = field(init=False, repr=False, default_factory=dict)
+    _of_patients: dict[tuple[int, ...], OwnPrognosis | FloatArray] = field(init=False, repr=False, default_factory=dict)
     _lock: threading.Lock = field(init=False, repr=False, default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
@@ -206,11 +209,15 @@ class HospitalPrognosis:
 
     def own(self, number: int, row: int) -> OwnPrognosis:
         """Of one patient of the table as it is now."""
-        with one_thread():
-            x = torch.as_tensor(self.encoded(row))
-            _, relevance = marker_relevance(self.network, x, columns(self.schema), endpoint=number)
-            baseline = self.network.log_baseline_hazard(x)[0, number]
-        return OwnPrognosis(relevance[0], float(relevance[0].sum()), baseline)
+        found = self._of_patients.get((number, row))
+        if not isinstance(found, OwnPrognosis):
+            with one_thread():
+                x = torch.as_tensor(self.encoded(row))
+                _, relevance = marker_relevance(self.network, x, self.columns, endpoint=number)
+                baseline = self.network.log_baseline_hazard(x)[0, number]
+            found = OwnPrognosis(relevance[0], float(relevance[0].sum()), baseline)
+            self._keep_of_patient((number, row), found)
+        return found
 
     def as_if(self, row: int, values: FloatArray) -> HospitalPrognosis:
         """With one patient alone, at row 0, who has other values than the table at `row` says. values: (markers,).
@@ -219,13 +226,29 @@ class HospitalPrognosis:
         """
         patient = replace(self.cohort.subset([row]), values=values[None].copy())
         found = replace(self, cohort=patient, published=self.units)
-        for shared in ("_endpoints", "_kept", "_lock"):
+        for shared in ("_endpoints", "_kept", "_lock", "columns"):
             object.__setattr__(found, shared, getattr(self, shared))
         return found
 
     def encoded(self, row: int) -> FloatArray:
         """(1, columns), as the network reads a patient of the table as it is now."""
-        return encode(self.cohort.subset([row]))
+        found = self._of_patients.get((row,))
+        if not isinstance(found, np.ndarray):
+            found = encode(self.cohort.subset([row]))
+            self._keep_of_patient((row,), found)
+        return found
+
+    @cached_property
+    def columns(self) -> tuple[Column, ...]:
+        """The network's inputs."""
+        return columns(self.schema)
+
+    def _keep_of_patient(self, key: tuple[int, ...], found: OwnPrognosis | FloatArray) -> None:
+        """Until others are asked for: a table of patients, encoded and explained, would be held twice."""
+        with self._lock:
+            if len(self._of_patients) >= _MOST_AT_ONCE:
+                self._of_patients.clear()
+            self._of_patients[key] = found
 
     def kept(self, key: tuple[object, ...], compute: Callable[[], object]) -> object:
         """What takes seconds and is asked for again: computed once for each key."""
@@ -253,7 +276,7 @@ class HospitalPrognosis:
     def _computed(self, number: int, name: str) -> EndpointPrognosis:
         grid = self.grid
         x = torch.as_tensor(self.published_encoded)
-        sources, relevance = marker_relevance(self.network, x, columns(self.schema), endpoint=number)
+        sources, relevance = marker_relevance(self.network, x, self.columns, endpoint=number)
         ratio = relevance.sum(axis=1)
         parts = parts_of(
             self.units,
@@ -303,7 +326,7 @@ class HospitalPrognosis:
         """(endpoints, intervals), as released, of a unit's tumour entity; of several, the mean hazard of all that the
         schema knows, as it may not be told who is in a part.
         """
-        encoded = columns(self.schema)
+        encoded = self.columns
         names = self.entity_names
         rows = np.zeros((max(1, len(names)), len(encoded)))
         for place, column in enumerate(encoded):

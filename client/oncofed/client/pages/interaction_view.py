@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from oncofed.client.pages.disclosure import Disclosure
 from oncofed.client.pages.hospital import EndpointPrognosis, HospitalPrognosis, Peers
-from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import Kind
 from oncofed.explanation.interactions import model_interactions, ranked_pairs
 from oncofed.explanation.rules import hidden_layer_of
@@ -66,7 +65,7 @@ def strongest_interactions(
     pairs = model_interactions(
         hospital.network,
         torch.as_tensor(encoded),
-        columns(hospital.schema),
+        hospital.columns,
         names=tuple(marker.name for marker in markers),
         values=values,
         endpoint=endpoint.number,
@@ -105,7 +104,7 @@ def _with_both(hospital: HospitalPrognosis, encoded: FloatArray) -> FloatArray:
     """(markers, markers), how many patients have both otherwise than the reference patient."""
     place = {marker.name: index for index, marker in enumerate(hospital.schema.markers)}
     other = np.zeros((len(encoded), len(place)))
-    for at, column in enumerate(columns(hospital.schema)):
+    for at, column in enumerate(hospital.columns):
         if column.source in place:
             other[:, place[column.source]] += encoded[:, at] != 0
     other = (other > 0).astype(np.float64)

@@ -16,9 +16,10 @@ from fastapi.responses import RedirectResponse
 from oncofed.client.launch.launches import Launches
 from oncofed.client.launch.refusals import LaunchRefused, Why
 from oncofed.client.pages.accounts import Role
-from oncofed.client.pages.desk import Desk, Visit, desk_of, refusal, visit_of
+from oncofed.client.pages.desk import Desk, Visit, address_of, desk_of, refusal, visit_of
 from oncofed.client.pages.languages import language_of
 from oncofed.client.pages.rendering import open_page
+from oncofed.client.pages.sign_on_pages import sign_in_form, to_sign_on
 from oncofed.client.pages.viewing_record import LAUNCH, UNKNOWN_PAGE
 from oncofed.local_pages.refusals import PageRefused, SignInNeeded
 from oncofed.words.language import later
@@ -70,7 +71,8 @@ def begin(request: Request, iss: str = "", launch: str = "") -> Response:
     except SignInNeeded:
         say = language_of(request)
         said = say("Sign in, and the record system's patient opens.")
-        return open_page("sign_in.html.j2", request, {"said": said, "then": urlencode({"iss": iss, "launch": launch})})
+        then = urlencode({"iss": iss, "launch": launch})
+        return to_sign_on(request) or sign_in_form(request, said, then=then, onward=address_of(request))
     try:
         return RedirectResponse(launches.begin(visit.session.launches, issuer=iss, launch=launch), _SEE_OTHER)
     except LaunchRefused as refused:

@@ -13,11 +13,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from oncofed.client.pages.disclosure import NINE_IN_TEN
+from oncofed.client.pages.disclosure import NINE_IN_TEN, Spread
 from oncofed.client.pages.hospital import EndpointPrognosis, HospitalPrognosis, OwnPrognosis, Peers
 from oncofed.client.pages.usual_values import Usual, usual_values
 from oncofed.client.pages.wording import (
@@ -30,7 +31,6 @@ from oncofed.client.pages.wording import (
     reference_value,
     span_with_unit,
 )
-from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import Kind, Marker, Modality
 from oncofed.explanation.training_noise import in_words
 from oncofed.words.language import ENGLISH, Language, later
@@ -197,6 +197,7 @@ def marker_rows(
     relevance, values = own.relevance, hospital.cohort.values[row]
     position = {marker.name: index for index, marker in enumerate(hospital.schema.markers)}
     usual, by_noise = usual_values(hospital, peers), by_noise_alone(hospital, prognosis, row)
+    said, ranges = _said_of_markers(hospital, say), _usual_ranges(hospital, peers, say)
     found = []
     for place in np.argsort(-np.abs(relevance), kind="stable"):
         source, part = prognosis.sources[place], float(relevance[place])
@@ -209,7 +210,7 @@ def marker_rows(
         marker, value = hospital.schema.markers[column], float(values[column])
         if np.isnan(value) and abs(part) < _FLAT:
             continue  # it stands among what is missing
-        found.append(_marker_row(marker, value, part, usual[column], alone, say))
+        found.append(_marker_row(marker, value, part, said[column], usual[column], ranges[column], alone, say))
     return tuple(found)
 
 
@@ -219,7 +220,7 @@ def by_noise_alone(hospital: HospitalPrognosis, prognosis: EndpointPrognosis, ro
         return None
     place = {source: index for index, source in enumerate(prognosis.sources)}
     squares = np.zeros(len(prognosis.sources))
-    for column, value in zip(columns(hospital.schema), hospital.encoded(row)[0], strict=True):
+    for column, value in zip(hospital.columns, hospital.encoded(row)[0], strict=True):
         squares[place[column.source]] += float(value) ** 2
     return np.asarray(abs(prognosis.slope) * hospital.weight_noise * np.sqrt(squares))
 
@@ -246,17 +247,68 @@ def _whole_modality(
     )
 
 
+@dataclass(frozen=True)
+class _Said:
+    """What a line says of its marker whoever the patient is."""
+
+    label: str
+    unit: str
+    reference: str
+    reference_range: str
+
+
+def _said_of_markers(hospital: HospitalPrognosis, say: Language) -> tuple[_Said, ...]:
+    """(markers,), written once: to write them is most of the time of a patient's lines."""
+
+    def found() -> tuple[_Said, ...]:
+        return tuple(
+            _Said(
+                marker_label(marker, say=say),
+                shown_unit(marker, say=say),
+                reference_value(marker, say=say),
+                reference_range(marker, say=say),
+            )
+            for marker in hospital.schema.markers
+        )
+
+    return cast("tuple[_Said, ...]", hospital.kept(("said of markers", say), found))
+
+
+def _usual_ranges(hospital: HospitalPrognosis, peers: Peers, say: Language) -> tuple[str, ...]:
+    """(markers,), of numbers, in words and kept for the group's next patient; empty where there is no range."""
+
+    def found() -> tuple[str, ...]:
+        each = zip(hospital.schema.markers, usual_values(hospital, peers), strict=True)
+        return tuple(_range_in_words(marker, usual.spread, say) for marker, usual in each)
+
+    return cast("tuple[str, ...]", hospital.kept(("usual ranges", peers.unit, say), found))
+
+
+def _range_in_words(marker: Marker, spread: Spread | None, say: Language) -> str:
+    if spread is None:
+        return ""
+    told = span_with_unit(marker, spread.low, spread.high, say=say)
+    return told if spread.holds == NINE_IN_TEN else f"{told} ({say(spread.holds)})"
+
+
 def _marker_row(
-    marker: Marker, value: float, part: float, usual: Usual, by_noise: float | None, say: Language
+    marker: Marker,
+    value: float,
+    part: float,
+    said: _Said,
+    usual: Usual,
+    told_range: str,
+    by_noise: float | None,
+    say: Language,
 ) -> MarkerRow:
-    usual_range, unusual = _usual(marker, value, usual, say)
+    usual_range, unusual = _usual(marker, value, usual, told_range, say)
     return MarkerRow(
-        label=marker_label(marker, say=say),
+        label=said.label,
         kind=marker.modality,
         value=marker_value(marker, value, say=say),
-        unit=shown_unit(marker, say=say) if not np.isnan(value) else "",
-        reference=reference_value(marker, say=say),
-        reference_range=reference_range(marker, say=say),
+        unit=said.unit if not np.isnan(value) else "",
+        reference=said.reference,
+        reference_range=said.reference_range,
         outside=against_reference(marker, value, say=say),
         usual_range=usual_range,
         unusual=unusual,
@@ -268,8 +320,8 @@ def _marker_row(
     )
 
 
-def _usual(marker: Marker, value: float, usual: Usual, say: Language) -> tuple[str, str]:
-    """What is usual in the group, and in which way this value is not."""
+def _usual(marker: Marker, value: float, usual: Usual, told_range: str, say: Language) -> tuple[str, str]:
+    """What is usual in the group, and in which way this value is not. told_range: of a number, in words."""
     if marker.kind is not Kind.CONTINUOUS:
         share = None if np.isnan(value) else usual.share_of(value)
         if share is None:
@@ -279,9 +331,7 @@ def _usual(marker: Marker, value: float, usual: Usual, say: Language) -> tuple[s
     if usual.spread is None:
         return say(TOO_FEW_MEASURED), ""
     spread = usual.spread
-    told = span_with_unit(marker, spread.low, spread.high, say=say)
-    told += "" if spread.holds == NINE_IN_TEN else f" ({say(spread.holds)})"
-    return told, say("above") if value > spread.high else say("below") if value < spread.low else ""
+    return told_range, say("above") if value > spread.high else say("below") if value < spread.low else ""
 
 
 def modality_totals(

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 from oncofed.client.guard.one_thread import one_thread
 from oncofed.client.pages.disclosure import LOG_RATIO_STEP, Spread
 from oncofed.client.pages.hospital import HospitalPrognosis, Peers
-from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import Modality
 from oncofed.words.language import ENGLISH, Language
 from oncofed.words.markers import marker_label
@@ -70,12 +69,17 @@ def could_change(
 ) -> tuple[CouldChange, ...]:
     """What is missing, the widest range first; what cannot be said comes last. slope: of the page's hazard ratios."""
     groups, own = missing_groups(hospital, row, say), hospital.encoded(row)
-    filled = [with_results(hospital, own, members, peers, most=_MOST_DONORS).encoded for members, _, _ in groups]
-    ratio = _log_hazard_ratio(hospital, np.concatenate([own, *filled]), endpoint=endpoint)
+    donors = [_donors(hospital, members, peers, _MOST_DONORS) for members, _, _ in groups]
+    filled = np.repeat(own, 1 + sum(len(each) for each in donors), axis=0)
+    start = 1
+    for (members, _, _), each in zip(groups, donors, strict=True):
+        _fill(hospital, filled[start : start + len(each)], members, each)
+        start += len(each)
+    ratio = _log_hazard_ratio(hospital, filled, endpoint=endpoint)
     found, start = [], 1
-    for (members, name, modality), rows in zip(groups, filled, strict=True):
-        answers = slope * (ratio[start : start + len(rows)] - ratio[0])
-        start += len(rows)
+    for (members, name, modality), each in zip(groups, donors, strict=True):
+        answers = slope * (ratio[start : start + len(each)] - ratio[0])
+        start += len(each)
         change = hospital.disclosure.spread(answers, widest=_TAIL, step=LOG_RATIO_STEP)
         found.append(CouldChange(name, modality, len(members), change))
     return tuple(sorted(found, key=lambda each: (each.change is None, -each.width, each.name)))
@@ -96,10 +100,16 @@ def with_results(
     hospital: HospitalPrognosis, own: FloatArray, members: list[int], peers: Peers, *, most: int
 ) -> WithResults:
     """own: (1, columns). members: places of markers that are filled together, from so many patients at most."""
-    donors, taken = _donors(hospital, members, peers, most), _places(hospital, members)
+    donors = _donors(hospital, members, peers, most)
     encoded = np.repeat(own, len(donors), axis=0)
-    encoded[:, taken] = hospital.published_encoded[donors][:, taken]
+    _fill(hospital, encoded, members, donors)
     return WithResults(donors, encoded)
+
+
+def _fill(hospital: HospitalPrognosis, encoded: FloatArray, members: list[int], donors: NDArray[np.intp]) -> None:
+    """encoded: (donors, columns), into which the donors' results of these markers are written."""
+    taken = _places(hospital, members)
+    encoded[:, taken] = hospital.published_encoded[donors[:, None], taken]
 
 
 @dataclass(frozen=True)
@@ -142,7 +152,7 @@ def completeness(
         answers, rng = min(len(donors) for _, donors in told), np.random.default_rng(_ORDER_OF_DONORS)
         rows = np.repeat(own, answers, axis=0)
         for taken, donors in told:
-            rows[:, taken] = donor[rng.permutation(donors)[:answers]][:, taken]
+            rows[:, taken] = donor[rng.permutation(donors)[:answers, None], taken]
         ratio = _log_hazard_ratio(hospital, np.concatenate([own, rows]), endpoint=endpoint)
         change = hospital.disclosure.spread(slope * (ratio[1:] - ratio[0]), widest=_TAIL, step=LOG_RATIO_STEP)
     return Completeness(int((~missing).sum()), len(missing), change, not_told)
@@ -151,7 +161,7 @@ def completeness(
 def _read_from(hospital: HospitalPrognosis) -> dict[str, list[int]]:
     """Columns of the network's input, by marker or modality."""
     found: dict[str, list[int]] = {}
-    for place, column in enumerate(columns(hospital.schema)):
+    for place, column in enumerate(hospital.columns):
         found.setdefault(column.source, []).append(place)
     return found
 
@@ -164,8 +174,12 @@ def _places(hospital: HospitalPrognosis, members: list[int]) -> list[int]:
     return [place for source in sources for place in read_from.get(source, ())]
 
 
-def _of(hospital: HospitalPrognosis, modality: Modality) -> list[int]:
-    return [index for index, marker in enumerate(hospital.schema.markers) if marker.modality is modality]
+def _by_modality(hospital: HospitalPrognosis) -> dict[Modality, list[int]]:
+    """Places of its markers."""
+    found: dict[Modality, list[int]] = {each: [] for each in Modality}
+    for index, marker in enumerate(hospital.schema.markers):
+        found[marker.modality].append(index)
+    return found
 
 
 def missing_groups(
@@ -175,8 +189,7 @@ def missing_groups(
     markers = hospital.schema.markers
     missing = np.isnan(hospital.cohort.values[row])
     groups: list[tuple[list[int], str, Modality]] = []
-    for modality in Modality:
-        members = _of(hospital, modality)
+    for modality, members in _by_modality(hospital).items():
         if len(members) > 1 and missing[members].all():
             kind = modality_name(modality, say=say)
             named = say("%(kind)s (all %(markers)s markers)", kind=kind, markers=len(members))
@@ -189,7 +202,17 @@ def missing_groups(
 
 
 def _donors(hospital: HospitalPrognosis, columns: list[int], peers: Peers, most: int) -> NDArray[np.intp]:
-    """Published patients who have any of the columns measured: of the peers if they are enough, else of everybody."""
+    """Published patients who have any of the columns measured: of the peers if they are enough, else of everybody.
+
+    Kept for markers that are missing alone, which are few; patients miss many sets of several.
+    """
+    if len(columns) > 1:
+        return _found_donors(hospital, columns, peers, most)
+    key = ("donors", columns[0], peers.unit, most)
+    return cast("NDArray[np.intp]", hospital.kept(key, lambda: _found_donors(hospital, columns, peers, most)))
+
+
+def _found_donors(hospital: HospitalPrognosis, columns: list[int], peers: Peers, most: int) -> NDArray[np.intp]:
     measured: NDArray[np.bool_] = np.asarray(~np.isnan(hospital.units.cohort.values[:, columns]).all(axis=1))
     for among in (measured & peers.rows, measured):
         donors = np.flatnonzero(among)

@@ -46,6 +46,7 @@ from oncofed.client.pages.published import (
 from oncofed.client.pages.serving import Place
 from oncofed.client.pages.units import REST
 from oncofed.client.patients.held_out_split import HeldOutSplit, Lots, split_name
+from oncofed.client.sign_on.proxy_names import ProxyNames, is_secret
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.schema import StudySchema
 from oncofed.errors import Fault, InvalidInput, RecordDamaged
@@ -61,7 +62,7 @@ def accounts_file(folder: NodeFolder) -> Path:
 
 
 def key_file(folder: NodeFolder) -> Path:
-    return folder.guard / "pages.key"
+    return folder.pages_key
 
 
 def published_file(folder: NodeFolder, source: str) -> Path:
@@ -274,6 +275,22 @@ def _launch_secret(path: Path) -> str:
         what, remedy = "is no text of ASCII on one line", "Write down the secret that the record system gave."
         raise InvalidInput([Fault(path.name, what, remedy)])
     return said
+
+
+def names_of(folder: NodeFolder, place: Place) -> ProxyNames | None:
+    """By which the hospital's proxy says who asks; None without [sign_on], and on a port. Raises InvalidInput.
+
+    On a port whoever works on this machine could say so.
+    """
+    settings = read_site(folder).sign_on
+    if settings is None or place.socket is None:
+        return None
+    path = folder.sign_on_secret
+    said = read_secret(path).decode(errors="replace").strip()
+    if not is_secret(said):
+        remedy = "Write at least 32 letters and digits on one line there: `openssl rand -hex 32` makes some."
+        raise InvalidInput([Fault(path.name, "is no secret of a proxy", remedy)])
+    return ProxyNames(settings.header, said, settings.sign_out)
 
 
 def refused_users(folder: NodeFolder) -> frozenset[int]:

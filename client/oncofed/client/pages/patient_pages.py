@@ -112,17 +112,24 @@ def patient(
     kind, named  of the markers that are shown: a modality and a part of their name.
     """
     hospital, row = visit.desk.hospital, opened_row(visit, word)
-    number, begin, asked = endpoint_number(visit, endpoint), _start(visit, since), _filter(visit, kind, named)
-    visit.desk.record.patient(visit.by, PATIENT, hospital.cohort.patient_ids[row])
-    say = visit.say
-    view = patient_view(hospital, row, endpoint=number, since=begin, say=say)
-    if begin and view.may_come_first:
-        said = later("Of this endpoint no curve begins later: what else may come first is counted apart.")
-        raise refusal(visit, UNKNOWN_PAGE, 404, said)
+    asked, say = _filter(visit, kind, named), visit.say
+    view = viewed(visit, row, PATIENT, endpoint=endpoint, since=since)
     values = hospital.cohort.values[row]
     found = found_markers(hospital.schema, asked, view.markers, values, say=say) if asked else None
     shown = {"since": since, "asked": asked, "found": found, "all_kinds": kinds(hospital.schema, say=say)}
-    return page("patient.html.j2", visit, _content(hospital, view, row, word, say) | shown)
+    return page("patient.html.j2", visit, content_of(hospital, view, row, word, say) | shown)
+
+
+def viewed(visit: Visit, row: int, event: str, *, endpoint: str, since: str) -> PatientView:
+    """Of a patient, in an entry of the log first. event: what it says. Raises PageRefused."""
+    hospital = visit.desk.hospital
+    number, begin = endpoint_number(visit, endpoint), _start(visit, since)
+    visit.desk.record.patient(visit.by, event, hospital.cohort.patient_ids[row])
+    view = patient_view(hospital, row, endpoint=number, since=begin, say=visit.say)
+    if begin and view.may_come_first:
+        said = later("Of this endpoint no curve begins later: what else may come first is counted apart.")
+        raise refusal(visit, UNKNOWN_PAGE, 404, said)
+    return view
 
 
 def opened_row(visit: Visit, word: str) -> int:
@@ -158,7 +165,7 @@ def endpoint_number(visit: Visit, text: str) -> int:
     return int(text)
 
 
-def _content(hospital: HospitalPrognosis, view: PatientView, row: int, word: str, say: Language) -> dict[str, object]:
+def content_of(hospital: HospitalPrognosis, view: PatientView, row: int, word: str, say: Language) -> dict[str, object]:
     grid, curve, recalibration = hospital.grid, view.curve, view.endpoint.recalibration
     schema = hospital.schema
     told = answer(schema, view.endpoint.number, curve, view.competing, say=say)
@@ -168,6 +175,7 @@ def _content(hospital: HospitalPrognosis, view: PatientView, row: int, word: str
     biology = [each for each in view.markers if not each.is_treatment]
     return {
         "view": view,
+        "sheet": False,
         "word": word,
         "here": "/patients",
         "name": names[view.endpoint.number],

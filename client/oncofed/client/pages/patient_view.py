@@ -163,7 +163,7 @@ def patient_view(
         peers=peers,
         log_hazard_ratio=own.log_hazard_ratio,
         curve=found.curve,
-        status=_status(hospital, row, endpoint),
+        status=status_of(hospital, row, endpoint),
         percentile=hospital.disclosure.share_of_strata(lower, hospital.units.strata[peers.rows]),
         markers=rows,
         reasons=reasons_of(rows, whole=own.log_hazard_ratio, say=say),
@@ -189,7 +189,8 @@ def outlook(hospital: HospitalPrognosis, row: int, *, endpoint: int, since: floa
     return Outlook(prognosis, own, released, curve, competing)
 
 
-def _status(hospital: HospitalPrognosis, row: int, endpoint: int) -> Status:
+def status_of(hospital: HospitalPrognosis, row: int, endpoint: int) -> Status:
+    """By the table as it is now."""
     cohort = hospital.cohort
     instead = next((each for each in hospital.schema.competing(endpoint) if cohort.observed[row, each]), None)
     death, event = death_of(hospital.schema, endpoint), bool(cohort.observed[row, endpoint])

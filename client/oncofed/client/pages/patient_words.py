@@ -178,14 +178,21 @@ def scenarios(curve: Curve, words: EventWords, grid: TimeGrid, *, say: Language 
 
 def known_course(schema: StudySchema, view: PatientView, words: EventWords, *, say: Language = ENGLISH) -> str:
     """What the table as it is now has of the event."""
-    first, number = view.status.instead, view.endpoint.number
+    return course_words(schema, view.endpoint.number, view.status, words, say=say)
+
+
+def course_words(
+    schema: StudySchema, number: int, status: Status, words: EventWords, *, say: Language = ENGLISH
+) -> str:
+    """The same of a status alone. number: of the endpoint."""
+    first = status.instead
     if first is None:
         instead = ""
     elif first == death_of(schema, number):
         instead = say("died")
     else:
         instead = cause_words(schema.endpoints[first], say=say).came
-    return status_words(view.status, words, schema.grid, instead=instead, say=say)
+    return status_words(status, words, schema.grid, instead=instead, say=say)
 
 
 def status_words(

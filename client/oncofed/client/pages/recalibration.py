@@ -204,7 +204,7 @@ def band(
     cumulative = by_interval.sum(axis=1)
     share = np.divide(by_interval, cumulative[:, None], out=np.zeros_like(by_interval), where=cumulative[:, None] > 0)
     direction = np.column_stack((share, np.full(len(times), log_hazard_ratio)))
-    deviation = np.sqrt(np.einsum("ti,ij,tj->t", direction, recalibration.covariance, direction))
+    deviation = np.sqrt(((direction @ recalibration.covariance) * direction).sum(axis=1))
     factor = np.exp(ndtri((1 + level) / 2) * deviation)
     survival, low, high = np.exp(-cumulative), np.exp(-cumulative * factor), np.exp(-cumulative / factor)
     return Band(times, survival, low, high, *(fallen_to(0.5, times, curve) for curve in (survival, low, high)))

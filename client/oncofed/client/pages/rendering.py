@@ -61,12 +61,17 @@ ROLE_NAMES = {
 }
 _OF_CONSOLE = (
     ("/plans", later("Plans")),
+    ("/quality", later("Data quality")),
     ("/ledger", later("Privacy budget")),
     ("/audit", later("Audit log")),
     ("/node", later("Node")),
 )
 _LINKS = {
-    Role.CLINICIAN: (("/patients", later("Patients")), ("/cohort", later("Cohort"))),
+    Role.CLINICIAN: (
+        ("/patients", later("Patients")),
+        ("/board", later("Tumour board")),
+        ("/cohort", later("Cohort")),
+    ),
     Role.ANALYST: (("/cohort", later("Cohort")),),
     Role.ADMINISTRATOR: (("/accounts", later("Accounts")), ("/audit", later("Audit log"))),
     Role.APPROVER: _OF_CONSOLE,

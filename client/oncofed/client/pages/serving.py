@@ -19,6 +19,7 @@ from pathlib import Path
 from oncofed.client.launch.launches import Launches
 from oncofed.client.pages.accounts import Accounts
 from oncofed.client.pages.application import application
+from oncofed.client.pages.board_lists import BoardLists
 from oncofed.client.pages.console import Console
 from oncofed.client.pages.desk import Desk
 from oncofed.client.pages.hospital import HospitalPrognosis
@@ -26,6 +27,7 @@ from oncofed.client.pages.password_turns import PasswordTurns
 from oncofed.client.pages.sessions import Sessions
 from oncofed.client.pages.viewing_record import ViewingRecord
 from oncofed.client.records.audit_log import AuditLog
+from oncofed.client.sign_on.proxy_names import ProxyNames
 from oncofed.errors import Fault, InvalidInput
 from oncofed.local_pages.listening import LOOPBACK, log_plainly, loopback_hosts, loopback_socket, serve_until_ended
 from oncofed.local_pages.sessions import Timeouts
@@ -71,6 +73,7 @@ def desk_for(
     timeouts: Timeouts,
     console: Console | None = None,
     launches: Launches | None = None,
+    names: ProxyNames | None = None,
 ) -> Desk:
     """Everything that the application needs, with the machine's clock."""
     plan_hash = "" if prognosis is None else prognosis.plan_hash
@@ -78,10 +81,12 @@ def desk_for(
         prognosis=prognosis,
         console=console,
         launches=launches,
+        names=names,
         accounts=Accounts(accounts),
         sessions=Sessions(clock=time.monotonic, timeouts=timeouts),
         turns=PasswordTurns(clock=time.monotonic),
         record=ViewingRecord(AuditLog(audit_log), key=key, plan_hash=plan_hash, clock=time.monotonic),
+        board=BoardLists(accounts.with_name("pages-board.json"), study=plan_hash),
         audit_log=audit_log,
         secure=place.secure,
         hosts=place.hosts,

@@ -11,8 +11,9 @@ import hmac
 import secrets
 import threading
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from oncofed.client.launch.launches import UnderWay
 from oncofed.client.pages.accounts import Account, Role
@@ -22,11 +23,23 @@ _MOST_PATIENTS = 2000
 """In one session: far more than a person opens in a day, and few enough to be no way to fill the memory."""
 
 
+_MOST_OF_ACCOUNT = 100
+"""Sessions at a time: nobody signs on so often that the sessions of all others are forgotten."""
+
+
+class Way(StrEnum):
+    """By which somebody has signed in, as it stands in the audit log."""
+
+    PASSWORD = "by_password"  # noqa: S105 - a word of the log
+    PROXY = "by_proxy"
+
+
 @dataclass(eq=False, kw_only=True)
 class Session(OneSession):
     """opened: the row of each patient by its word, in the order of opening. launches: that it has begun."""
 
     account: str
+    way: Way = Way.PASSWORD
     role: Role
     version: int
     opened: OrderedDict[str, int] = field(default_factory=OrderedDict)
@@ -49,6 +62,12 @@ class Session(OneSession):
             self.opened.move_to_end(word)
             return word
 
+    def words_for(self, rows: Iterable[int]) -> list[str]:
+        """Of several who are listed: who was opened before stays where it was among those."""
+        with self._lock:
+            known = {row: word for word, row in self.opened.items()}
+        return [known.get(row) or self.word_for(row) for row in rows]
+
     def last_opened(self) -> list[tuple[str, int]]:
         """Word and row of each patient, the last one first."""
         with self._lock:
@@ -62,12 +81,15 @@ class Session(OneSession):
 class Sessions(KeptSessions[Session]):
     """All of a hospital's pages."""
 
-    def begin(self, account: Account) -> str:
-        """A new session's identifier, for the cookie."""
+    def begin(self, account: Account, way: Way = Way.PASSWORD) -> str:
+        """A new session's identifier, for the cookie. Of too many of one account the oldest ends."""
+        with self._lock:
+            own = [key for key, session in self._by_hash.items() if session.account == account.name]
+            for key in own[: max(0, len(own) - _MOST_OF_ACCOUNT + 1)]:
+                del self._by_hash[key]
+        who, role, version = account.name, account.role, account.version
         return self.keep(
-            lambda now: Session(
-                account=account.name, role=account.role, version=account.version, began=now, last_seen=now
-            )
+            lambda now: Session(account=who, way=way, role=role, version=version, began=now, last_seen=now)
         )
 
     def find(self, identifier: str, *, account: Callable[[str], Account | None]) -> Session | None:

@@ -26,7 +26,6 @@ from oncofed.client.pages.marker_rows import ModalityTotal, by_noise_alone, moda
 from oncofed.client.pages.missing_markers import WithResults, missing_groups, with_results
 from oncofed.client.pages.next_measurement import Answers, Unsaid, answers_of, may_be_noise
 from oncofed.client.pages.patient_view import Outlook
-from oncofed.cohort.encoding import columns
 from oncofed.cohort.schema import Kind, Modality
 from oncofed.explanation.training_noise import STANDS_OUT, in_words
 from oncofed.survival.curves import cumulative_incidence
@@ -252,7 +251,7 @@ def _is_noise(hospital: HospitalPrognosis, own: FloatArray, results: WithResults
 def _known_values(hospital: HospitalPrognosis, row: int, own: FloatArray) -> tuple[FloatArray, FloatArray]:
     """(published patients, columns) and (columns,): values as the network reads them, NaN where there is none."""
     place = {marker.name: index for index, marker in enumerate(hospital.schema.markers)}
-    from_marker = np.array([place.get(each.source, -1) for each in columns(hospital.schema)])
+    from_marker = np.array([place.get(each.source, -1) for each in hospital.columns])
 
     def known(encoded: FloatArray, values: FloatArray) -> FloatArray:
         missing = np.where(from_marker < 0, True, np.isnan(values)[:, from_marker])
@@ -264,7 +263,7 @@ def _known_values(hospital: HospitalPrognosis, row: int, own: FloatArray) -> tup
 
 def _named(hospital: HospitalPrognosis, known: Sequence[int], say: Language) -> tuple[str, ...]:
     """Each marker once."""
-    encoded = columns(hospital.schema)
+    encoded = hospital.columns
     found = [hospital.marker(encoded[place].source) for place in known]
     return tuple(dict.fromkeys(marker_label(each, say=say) for each in found if each is not None))
 

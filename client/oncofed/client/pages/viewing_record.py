@@ -41,6 +41,15 @@ SEARCH, LAUNCH, SIGN_IN, SIGN_OUT, REFUSED = (
     "page_refused",
 )
 PLANS, PLAN, LEDGER, NODE = "page_plans", "page_plan", "page_ledger", "page_node"
+SHEET = "page_sheet"
+BOARD, BOARD_ADDED, BOARD_REMOVED, BOARD_MOVED, BOARD_CLEARED = (
+    "page_board",
+    "page_board_added",
+    "page_board_removed",
+    "page_board_moved",
+    "page_board_cleared",
+)
+QUALITY, QUALITY_MADE = "page_quality", "page_quality_made"
 NOT_FOUND, WRONG_PASSWORD = "not_found", "wrong_password"
 NO_SESSION, ROLE, FORM, UNKNOWN_PATIENT, HOST, NODE_USER, UNKNOWN_USER, UNKNOWN_PAGE, WAITS, MORE = (
     "no_session",
@@ -76,6 +85,10 @@ class ViewingRecord:
     def patient(self, by: str, event: str, patient_id: str) -> None:
         """A view or a find of one patient."""
         self._log.append(event, plan_hash=self._plan_hash, code=patient_code(self._key, patient_id), by=by)
+
+    def code_of(self, patient_id: str) -> str:
+        """What stands for a patient in the log."""
+        return patient_code(self._key, patient_id)
 
     def viewed(self, by: str, event: str, what: str = "", *, plan_hash: str = "") -> None:
         """Any other view. what: a short word of ours. plan_hash: of another plan."""

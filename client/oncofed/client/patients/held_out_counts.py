@@ -1,7 +1,8 @@
-"""What does a held-out patient add to the summary of kind `evaluation`? One count an endpoint, together 1 long.
+"""What does a held-out patient add to the summary of kind `evaluation`, or of `time_at_risk`? At most 1 long.
 
-The cell follows from the model's log hazard ratio for the patient, from the patient's own follow-up and from public
-bounds: `survival.held_out`. It is the same whoever else is there, as `patients.summaries` asks.
+One count an endpoint, or time at risk and event of each. The cell follows from the model's log hazard ratio for the
+patient, from the patient's own follow-up and from public bounds: `survival.held_out`, and `survival.time_at_risk` where
+patients may come late. It is the same whoever else is there, as `patients.summaries` asks.
 
 Of a model with time shapes a log hazard ratio changes with time. Groups are then cut by that of all of the time up to
 the horizon (`gathered_ratio`), from which the risk by the horizon follows as if hazards were proportional.
@@ -16,16 +17,18 @@ from scipy.special import xlogy
 from torch import Tensor
 
 from oncofed.protocol.plan import StudyPlan
-from oncofed.protocol.summary_spec import SummarySpec
+from oncofed.protocol.summary_spec import SummaryKind, SummarySpec
 from oncofed.survival.held_out import CountLayout, counted
 from oncofed.survival.likelihood import PatientTensors
 from oncofed.survival.network import PrognosisNetwork, network_with
 from oncofed.survival.one_by_one import exponential, one_by_one, row_sums
+from oncofed.survival.time_at_risk import AtRiskLayout, followed
 
 
-def layout_of(plan: StudyPlan, spec: SummarySpec) -> CountLayout:
+def layout_of(plan: StudyPlan, spec: SummarySpec) -> CountLayout | AtRiskLayout:
     """The table that the plan asks for."""
-    return CountLayout(len(plan.model.endpoints), spec.edges, spec.time_bounds)
+    layout = AtRiskLayout if spec.kind is SummaryKind.TIME_AT_RISK else CountLayout
+    return layout(len(plan.model.endpoints), spec.edges, spec.time_bounds)
 
 
 def faults(plan: StudyPlan, spec: SummarySpec) -> list[str]:
@@ -46,13 +49,10 @@ def rows(
     network = network_with(plan.model, weights)
     with torch.no_grad(), one_by_one(network, patients.fed):  # or who else is there could move a patient over an edge
         ratios = np.asarray(gathered_ratio(network, patients.x, until=spec.horizon).numpy())
-    return counted(
-        layout_of(plan, spec),
-        plan.model.grid,
-        log_hazard_ratio=ratios,
-        events=patients.events.numpy(),
-        at_risk=patients.at_risk.numpy(),
-    )
+    layout, events, at_risk = layout_of(plan, spec), patients.events.numpy(), patients.at_risk.numpy()
+    if isinstance(layout, AtRiskLayout):
+        return followed(layout, plan.model.grid, log_hazard_ratio=ratios, events=events, at_risk=at_risk)
+    return counted(layout, plan.model.grid, log_hazard_ratio=ratios, events=events, at_risk=at_risk)
 
 
 def gathered_ratio(network: PrognosisNetwork, x: Tensor, *, until: float) -> Tensor:

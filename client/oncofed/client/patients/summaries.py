@@ -64,6 +64,7 @@ Kinds = Mapping[SummaryKind, PatientRows]
 
 KINDS: Kinds = {
     SummaryKind.EVALUATION: PatientRows(held_out=True, faults=held_out_counts.faults, rows=held_out_counts.rows),
+    SummaryKind.TIME_AT_RISK: PatientRows(held_out=True, faults=held_out_counts.faults, rows=held_out_counts.rows),
     SummaryKind.CALIBRATION: PatientRows(held_out=True, faults=expected_faults, rows=held_out_sums.rows),
     SummaryKind.COMPARISON: PatientRows(held_out=True, faults=gain_faults, rows=gain_sums.comparison_rows),
     SummaryKind.VALUE: PatientRows(held_out=True, faults=gain_faults, rows=gain_sums.value_rows),

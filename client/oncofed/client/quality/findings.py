@@ -23,13 +23,18 @@ class Level(StrEnum):
 
 @dataclass(frozen=True)
 class Finding:
-    """about: a marker, an endpoint or the table. count: of rows, where rows apply."""
+    """about: a marker, an endpoint or the table. count: of rows, where rows apply.
+
+    told  `what` for who may not know exact counts of this hospital's patients, where there are figures in it; empty
+          where nothing may be told. None: as it stands.
+    """
 
     level: Level
     about: str
     what: str
     remedy: str = ""
     count: int | None = None
+    told: str | None = None
 
     @staticmethod
     def of_fault(fault: Fault) -> Finding:

@@ -26,15 +26,16 @@ from oncofed.client.quality.times import (
 from oncofed.client.quality.units import unit_suspects
 from oncofed.client.quality.values import value_findings
 from oncofed.cohort.schema import StudySchema
+from oncofed.words.language import later
 from oncofed.words.names import MODALITY_NAMES, capital
 from oncofed.words.numbers import counted, percent
 
 OWN_EYES = "For this hospital's own eyes: counts are exact. Show it to nobody outside."
 _MOST_LISTED = 15
 HEADINGS = {
-    Level.FAULT: "Faults, for which the table is refused",
-    Level.SUSPECT: "Suspects, to look at",
-    Level.NOTE: "Notes",
+    Level.FAULT: later("Faults, for which the table is refused"),
+    Level.SUSPECT: later("Suspects, to look at"),
+    Level.NOTE: later("Notes"),
 }
 
 
@@ -72,8 +73,10 @@ class QualityReport:
 
     @property
     def as_json(self) -> str:
-        """Shares that nobody makes up are null."""
+        """Shares that nobody makes up are null. What others are told instead is not in it."""
         content = asdict(self)
+        for finding in (*content["findings"], *(content["study"]["findings"] if content["study"] else ())):
+            del finding["told"]
         content["own_eyes"] = OWN_EYES
         return json.dumps(_finite(content), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 

@@ -148,9 +148,11 @@ def _truncation(content: TableContent, number: int, found: EndpointTimes, about:
                 f"came under observation after time zero: {share:.0%} of all, in the middle after "
                 f"{found.median_entry:.3g} {grid.unit}, which the model takes into account"
             )
-            yield Finding(Level.NOTE, about, what, count=found.late)
+            told = "came under observation after time zero, which the model takes into account"
+            yield Finding(Level.NOTE, about, what, count=found.late, told=told)
         else:
-            yield Finding(Level.NOTE, about, "nobody came under observation after time zero, by the column for it")
+            what = "nobody came under observation after time zero, by the column for it"
+            yield Finding(Level.NOTE, about, what, told="")
         return
     yield from _early_events(content, number, about)
 
@@ -181,7 +183,8 @@ def _early_events(content: TableContent, number: int, about: str) -> Iterator[Fi
                 "Did patients have to survive until a sample, a referral or a therapy? Then add when observation began "
                 "(entry in the schema)."
             )
-            yield Finding(Level.SUSPECT, about, what, remedy)
+            uncounted = f"hardly any event in the first {end:g} {grid.unit}, where a constant hazard has many"
+            yield Finding(Level.SUSPECT, about, what, remedy, told=uncounted)
         return
 
 
@@ -189,10 +192,10 @@ def _in_grid(content: TableContent, found: EndpointTimes, about: str) -> Iterato
     grid = content.schema.grid
     end = f"{grid.bounds[-1]:g} {grid.unit}"
     if not found.events:
-        yield Finding(Level.SUSPECT, about, "no event at all", "Look at the words or numbers for events.")
+        yield Finding(Level.SUSPECT, about, "no event at all", "Look at the words or numbers for events.", told="")
     elif not found.inside:
         what = f"no event lies in the time grid, which ends at {end}"
-        yield Finding(Level.FAULT, about, what, f"The schema expects {grid.unit}: look at the unit.")
+        yield Finding(Level.FAULT, about, what, f"The schema expects {grid.unit}: look at the unit.", told="")
     elif found.inside < found.events:
         what = f"events after {end}, where the study cuts follow-up"
         yield Finding(Level.NOTE, about, what, count=found.events - found.inside)
@@ -233,6 +236,7 @@ def _gaps(content: TableContent) -> Iterator[Finding]:
     if usual >= _FEWEST_PATIENTS / 2:
         for year in (year for year in counts if full[0] < year < full[-1] and year not in full):
             what = f"time zero lies in {year} for {counts[year]:,} patients, where other years have about {usual:,.0f}"
-            yield Finding(Level.SUSPECT, "table", what, "Is an export missing?")
+            told = f"time zero lies in {year} for fewer patients than in other years"
+            yield Finding(Level.SUSPECT, "table", what, "Is an export missing?", told=told)
     if content.has_years and (count := int((content.zero_years == 0).sum())):
         yield Finding(Level.NOTE, "table", "the year of time zero is not known", count=count)

@@ -33,7 +33,8 @@ def value_findings(content: TableContent) -> Iterator[Finding]:
         about, values = f'marker "{marker.name}"', content.values[:, number]
         measured = values[~np.isnan(values)]
         if len(content) and not len(measured):
-            yield Finding(Level.SUSPECT, about, "nobody has it", "Say so to the coordinator, or look at its source.")
+            remedy = "Say so to the coordinator, or look at its source."
+            yield Finding(Level.SUSPECT, about, "nobody has it", remedy, told="")
             continue
         if marker.kind is Kind.CONTINUOUS:
             yield from _codes(measured, about)
@@ -42,7 +43,7 @@ def value_findings(content: TableContent) -> Iterator[Finding]:
             if nobody:
                 listed = ", ".join(f'"{each}"' for each in nobody[:8])
                 more = f" and {len(nobody) - 8} more" if len(nobody) > 8 else ""
-                yield Finding(Level.NOTE, about, f"categories that nobody has: {listed}{more}")
+                yield Finding(Level.NOTE, about, f"categories that nobody has: {listed}{more}", told="")
     yield from _jumps(content)
     yield from _copies(content)
 
@@ -74,7 +75,9 @@ def _jumps(content: TableContent) -> Iterator[Finding]:
         if float(measured.max() - measured.min()) > _JUMP:
             most, least = years[int(measured.argmax())], years[int(measured.argmin())]
             what = f"measured in {measured.max():.0%} of the patients of {most}, and in {measured.min():.0%} of {least}"
-            yield Finding(Level.NOTE, f'marker "{marker.name}"', what, "Is an export of some years missing?")
+            told = f"measured far more often in patients of {most} than of {least}"
+            remedy = "Is an export of some years missing?"
+            yield Finding(Level.NOTE, f'marker "{marker.name}"', what, remedy, told=told)
 
 
 def _copies(content: TableContent) -> Iterator[Finding]:

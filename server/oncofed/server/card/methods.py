@@ -310,6 +310,8 @@ def _measure_words(known: Known) -> Iterator[str]:
     kinds = {each.kind for each in known.plan.summaries}
     if SummaryKind.EVALUATION in kinds:
         yield "Released with noise: C-index, integrated Brier score, observed risk by group of risk."
+    if SummaryKind.TIME_AT_RISK in kinds:
+        yield "Released with noise: C-index and observed risk by group of risk, each patient counted from entry on."
     if SummaryKind.CALIBRATION in kinds:
         yield "Released with noise: calibration slope, observed over expected events by window of time."
     if SummaryKind.COMPARISON in kinds:

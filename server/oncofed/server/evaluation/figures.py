@@ -64,6 +64,7 @@ class EndpointFigures:
 
     patients   held out and counted, with noise; interval of the noise alone.
     competes   whether other events may come first: then there are no groups, and no Brier score.
+    late_entry whether patients may come under observation late: then there is no Brier score (`at_risk_figures`).
     """
 
     patients: Estimate
@@ -72,6 +73,7 @@ class EndpointFigures:
     groups: tuple[GroupFigures, ...]
     horizon: float
     competes: bool = False
+    late_entry: bool = False
 
 
 def figures_of(
@@ -88,9 +90,9 @@ def figures_of(
 
     competes  whether other endpoints may come first, whose events are counted as the end of follow-up here.
     """
-    model = _Model(log_baseline_hazard, grid, horizon)
+    model = Model(log_baseline_hazard, grid, horizon)
     centres = group_centres(table.edges)
-    shown = _is_shown(_total(table.counts, table.noise_sd), smallest_shown, table.noise_sd * table.counts.size**0.5)
+    shown = is_shown(_total(table.counts, table.noise_sd), smallest_shown, table.noise_sd * table.counts.size**0.5)
 
     def spread(figure: Callable[[FloatArray], float]) -> Estimate:
         return _spread(figure, table, rng)
@@ -108,13 +110,22 @@ def figures_of(
 
 
 @dataclass(frozen=True, eq=False)
-class _Model:
+class Model:
+    """Of one endpoint, for the reference patient's tumour."""
+
     log_baseline_hazard: FloatArray
     grid: TimeGrid
     horizon: float
 
     def risk(self, time: float, log_hazard_ratio: FloatArray) -> FloatArray:
         return risk_at(time, log_hazard_ratio, log_baseline_hazard=self.log_baseline_hazard, grid=self.grid)
+
+    def risks_between(self, above: float | None, up_to: float | None) -> tuple[float, float]:
+        """By the horizon, at the edges of a group; 0 or 1 where it has none."""
+        return (
+            0.0 if above is None else float(self.risk(self.horizon, np.array([above]))[0]),
+            1.0 if up_to is None else float(self.risk(self.horizon, np.array([up_to]))[0]),
+        )
 
     def spread_of_hazard(self, bounds: tuple[float, ...]) -> FloatArray:
         """(bounds - 1,): which part of the baseline's cumulative hazard falls between two bounds; all add up to 1."""
@@ -133,7 +144,7 @@ def group_centres(edges: tuple[float, ...]) -> FloatArray:
     return np.asarray((bounds[:-1] + bounds[1:]) / 2)
 
 
-def integrated_brier(n: FloatArray, time_bounds: tuple[float, ...], centres: FloatArray, model: _Model) -> float:
+def integrated_brier(n: FloatArray, time_bounds: tuple[float, ...], centres: FloatArray, model: Model) -> float:
     """Mean over time up to the horizon of the Brier score at the table's bounds, joined by straight lines from 0."""
     last = time_bounds.index(model.horizon)
     # Censored and events change places: half of those with the event are at risk of being censored in that time, and an
@@ -155,7 +166,7 @@ def integrated_brier(n: FloatArray, time_bounds: tuple[float, ...], centres: Flo
     return float((widths * (np.array(scores[:-1]) + np.array(scores[1:])) / 2).sum() / model.horizon)
 
 
-def _group(table: EndpointCounts, number: int, model: _Model, *, smallest_shown: float) -> GroupFigures:
+def _group(table: EndpointCounts, number: int, model: Model, *, smallest_shown: float) -> GroupFigures:
     own = EndpointCounts(table.counts[number][None], table.noise_sd, (), table.time_bounds)
     above = table.edges[number - 1] if number else None
     up_to = table.edges[number] if number < len(table.edges) else None
@@ -163,17 +174,14 @@ def _group(table: EndpointCounts, number: int, model: _Model, *, smallest_shown:
     last = table.time_bounds.index(model.horizon) - 1
     at_risk = _total(own.counts[:, last:], own.noise_sd)  # when the last time before the horizon begins
     shown = all(
-        _is_shown(each, smallest_shown, own.noise_sd * size**0.5)
+        is_shown(each, smallest_shown, own.noise_sd * size**0.5)
         for each, size in ((patients, own.counts.size), (at_risk, own.counts[:, last:].size))
     )
     return GroupFigures(
         above=above,
         up_to=up_to,
         patients=patients,
-        predicted=(
-            0.0 if above is None else float(model.risk(model.horizon, np.array([above]))[0]),
-            1.0 if up_to is None else float(model.risk(model.horizon, np.array([up_to]))[0]),
-        ),
+        predicted=model.risks_between(above, up_to),
         observed=observed_risk_with_interval(
             own.counts[0],
             noise_sd=own.noise_sd,
@@ -190,7 +198,7 @@ def _total(counts: FloatArray, noise_sd: float) -> Estimate:
     return Estimate(value, value - half, value + half)
 
 
-def _is_shown(patients: Estimate, smallest_shown: float, noise_sd: float) -> bool:
+def is_shown(patients: Estimate, smallest_shown: float, noise_sd: float) -> bool:
     return patients.value >= max(smallest_shown, _DEVIATIONS_SHOWN * noise_sd)
 
 

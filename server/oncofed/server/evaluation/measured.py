@@ -13,9 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oncofed.protocol.plan import StudyPlan
-from oncofed.protocol.summary_spec import SummaryKind, SummarySpec
+from oncofed.protocol.summary_spec import COUNTING_KINDS, SummarySpec
+from oncofed.server.evaluation.at_risk_figures import figures_at_risk
 from oncofed.server.evaluation.figures import EndpointFigures, figures_of
-from oncofed.server.evaluation.held_out_table import tables_of
+from oncofed.server.evaluation.held_out_table import EndpointCounts, EndpointTimes, read_tables
 from oncofed.server.rounds.state import ReleasedSummary
 
 
@@ -34,7 +35,7 @@ class Measured:
 
 def evaluation_in(plan: StudyPlan) -> SummarySpec | None:
     """The summary of the plan that measures its model."""
-    return next((each for each in plan.summaries if each.kind is SummaryKind.EVALUATION), None)
+    return next((each for each in plan.summaries if each.kind in COUNTING_KINDS), None)
 
 
 def measured(
@@ -55,22 +56,43 @@ def measured(
     from oncofed.survival.network import network_with  # noqa: PLC0415 - torch, which a report without figures spares
 
     log_baseline_hazard = network_with(plan.model, weights).reference_log_hazard
-    tables = tables_of(plan, spec, released)
+    tables = read_tables(plan, spec, released)
     rng = np.random.default_rng(int(plan.hash[:16], 16))
     return Measured(
         spec=spec,
         hospitals=released.answered,
         noise_sd=next(iter(tables.values())).noise_sd,
         endpoints={
-            endpoint: figures_of(
-                table,
-                log_baseline_hazard=log_baseline_hazard[number],
-                grid=plan.model.grid,
-                horizon=spec.horizon,
-                smallest_shown=spec.smallest_shown,
-                rng=rng,
-                competes=endpoint in competing,
-            )
+            endpoint: _figures(plan, spec, table, log_baseline_hazard[number], rng, competes=endpoint in competing)
             for number, (endpoint, table) in enumerate(tables.items())
         },
+    )
+
+
+def _figures(
+    plan: StudyPlan,
+    spec: SummarySpec,
+    table: EndpointCounts | EndpointTimes,
+    log_baseline_hazard: NDArray[np.float64],
+    rng: np.random.Generator,
+    *,
+    competes: bool,
+) -> EndpointFigures:
+    if isinstance(table, EndpointTimes):
+        return figures_at_risk(
+            table,
+            log_baseline_hazard=log_baseline_hazard,
+            grid=plan.model.grid,
+            horizon=spec.horizon,
+            smallest_shown=spec.smallest_shown,
+            competes=competes,
+        )
+    return figures_of(
+        table,
+        log_baseline_hazard=log_baseline_hazard,
+        grid=plan.model.grid,
+        horizon=spec.horizon,
+        smallest_shown=spec.smallest_shown,
+        rng=rng,
+        competes=competes,
     )

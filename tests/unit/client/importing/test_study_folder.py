@@ -785,3 +785,16 @@ def test_a_sample_of_which_nobody_knows_the_kind_is_known_by_its_barcode(tmp_pat
     source = Source(name="s", path=Path(), part=Part.SAMPLES, patient="PATIENT_ID")
     frame, _, _ = read_part(source, tmp_path, ["PATIENT_ID", "TMB"], missing=("unclear",), tell=lambda _: None)
     assert frame["TMB"].astype(object).where(lambda cells: cells.notna(), None).tolist() == ["3", None]
+
+
+@pytest.mark.parametrize(("written", "told"), [("synonymous_variant", True), ("", True), ("Nonsense_Mutation", False)])
+def test_a_class_of_variants_that_nobody_knows_counts_and_is_told(folder: Path, written: str, told: bool) -> None:
+    path = folder / "data_mutations.txt"
+    known = "of a class that the format does not list, and count"
+    assert not any(known in note for source in imported(folder).report.sources for note in source.notes)
+    many = path.read_text().count("\tMissense_Mutation")
+    path.write_text(path.read_text().replace("\tMissense_Mutation", f"\t{written}"))
+    found = imported(folder)
+    assert_is(found.table.to_pandas(), FOLDER.truth)
+    assert many
+    assert any(known in note for source in found.report.sources for note in source.notes) is told

@@ -135,6 +135,8 @@ def test_no_page_of_a_patient_has_a_word_that_is_not_german(here: Served, window
         "?named=zzz",
         "?kind=rna_expression&named=gene",
         "/twin",
+        "/sheet",
+        "/sheet?endpoint=1",
     ):
         answer = german(window, f"{address}{asked}")
         assert answer.status_code == 200
@@ -143,10 +145,20 @@ def test_no_page_of_a_patient_has_a_word_that_is_not_german(here: Served, window
 
 def test_no_other_page_has_a_word_that_is_not_german(here: Served, window: Window) -> None:
     names, administrator = names_of(here), here.signed_in(Role.ADMINISTRATOR)
+    for row in (2, 3):
+        submit(window, "/board", "/board/find", patient_id=here.desk.hospital.cohort.patient_ids[row])
     for who, asked in (
         *(
             (window, each)
-            for each in ("/patients", "/cohort", "/cohort?marker=age_years", "/password", "/cohort?entity=0")
+            for each in (
+                "/patients",
+                "/board",
+                "/board?endpoint=1",
+                "/cohort",
+                "/cohort?marker=age_years",
+                "/password",
+                "/cohort?entity=0",
+            )
         ),
         *((administrator, each) for each in ("/accounts", "/audit", "/patients", "/nowhere")),
         (here.client(), "/sign-in"),
@@ -177,10 +189,10 @@ def test_pages_of_endpoints_that_compete_have_no_word_that_is_not_german(tmp_pat
     with served(tmp_path, shown=shown) as found:
         window = found.signed_in(Role.CLINICIAN)
         names = names_of(found)
-        for asked in (found.opened(window), "/cohort"):
+        for asked in (found.opened(window), f"{found.opened(window)}/sheet", "/cohort"):
             answer = german(window, asked)
             assert not foreign(answer, names), asked
-            assert "30.11.2026" in answer.text, "a date in German"
+            assert "/sheet" in asked or "30.11.2026" in answer.text, "a date in German"
 
 
 def test_a_word_that_is_not_german_is_found(here: Served, window: Window, address: str) -> None:
@@ -415,6 +427,7 @@ def test_no_page_of_the_console_has_a_word_that_is_not_german(tmp_path: Path) ->
                     typed = {**fields, "source": "registry", "password": password}
                     answer = window.post(f"{address}/approve", data=typed, follow_redirects=True)
                     assert not foreign(answer, names), password
-                for asked in ("/plans", address, "/ledger", "/node", "/patients", "/plans/x"):
-                    assert not foreign(german(window, asked), names), asked
+                for asked in ("/plans", address, "/quality", "/ledger", "/node", "/patients", "/plans/x"):
+                    assert not foreign(german(window, asked), names | {"age", "sex", "female"}), asked
             assert "zur Freigabe bereit" in german(approver, "/plans").text
+            assert "Nichts sieht falsch aus." in german(approver, "/quality").text

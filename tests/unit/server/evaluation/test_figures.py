@@ -13,7 +13,7 @@ from tests.summaries import evaluation_of
 from oncofed.privacy.releases import release_of_summary
 from oncofed.protocol.plan import PrivacyMode, SharedNoise
 from oncofed.server.evaluation.concordance import concordance_of
-from oncofed.server.evaluation.figures import EndpointFigures, _Model, figures_of, group_centres, integrated_brier
+from oncofed.server.evaluation.figures import EndpointFigures, Model, figures_of, group_centres, integrated_brier
 from oncofed.server.evaluation.held_out_table import EndpointCounts, tables_of
 from oncofed.server.evaluation.measured import measured
 from oncofed.server.evaluation.observed_risk import (
@@ -117,7 +117,7 @@ def test_the_interval_of_the_brier_score_is_as_wide_as_it_differs_from_table_to_
 
 def brier(counts: np.ndarray) -> float:
     centres = group_centres(EDGES)
-    return integrated_brier(counts, GRID.bounds, centres, _Model(LOG_BASELINE, GRID, 36.0))
+    return integrated_brier(counts, GRID.bounds, centres, Model(LOG_BASELINE, GRID, 36.0))
 
 
 def test_the_interval_of_a_number_of_patients_is_that_of_the_noise() -> None:

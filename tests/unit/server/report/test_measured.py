@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from tests.summaries import evaluation_of
+from tests.summaries import at_risk_of, evaluation_of
 from tests.unit.server.report.fake_studies import fake_plan, fake_schema, fake_study
 
 from oncofed.privacy.accounting import GaussianRelease, epsilon_of
@@ -16,6 +16,7 @@ from oncofed.server.report.page import render_report
 from oncofed.server.report.spending import site_costs
 from oncofed.server.report.study import DeployedStudy
 from oncofed.server.rounds.state import ReleasedSummary
+from oncofed.survival.time_at_risk import AtRiskLayout
 
 
 def words(study: DeployedStudy) -> str:
@@ -44,6 +45,25 @@ def test_figures_come_with_their_intervals_their_noise_and_who_released_them() -
     assert "Patients set aside and counted 400 (346 to 454)" in told
     assert "This page cannot say" not in told
     assert "10 planned rounds and evaluation" in told
+
+
+def test_of_a_study_with_late_entry_it_tells_whom_it_counts_and_no_brier_score() -> None:
+    counts = measured_plan()
+    spec = replace(at_risk_of(counts, noise_multiplier=4.0), smallest_shown=50.0)
+    plan = replace(counts, summaries=(spec,))
+    layout = AtRiskLayout(len(plan.model.endpoints), spec.edges, spec.time_bounds)
+    numbers = np.zeros(layout.shape)
+    numbers[:, :, 0], numbers[:, :, layout.at_risk], numbers[:, :, layout.events] = 100.0, 80.0, 8.0
+    summary = ReleasedSummary((numbers * layout.weights).reshape(-1), plan.roster[:3])
+    told = words(replace(fake_study(plan=plan), summaries={"evaluation": summary}))
+    assert "Patients set aside and counted 400 (314 to 486)" in told
+    assert "standard deviation 21.9 patients on each number of patients" in told  # 4 sqrt(3) / sqrt(0.1)
+    assert "each counts from entry to the end of follow-up" in told
+    assert "A Brier score is not told" in told
+    assert "integrated to" not in told
+    before = words(replace(fake_study(plan=counts), summaries={"evaluation": released(counts)}))
+    assert "is counted as if followed from its beginning" in before
+    assert "integrated to" in before
 
 
 def test_figures_of_few_patients_are_not_shown() -> None:

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable, Iterator
 
+from oncofed.client.importing.fhir.death_signs import death_told
 from oncofed.client.importing.fhir.elements import OtherForm
 from oncofed.client.importing.fhir.files import Json
-from oncofed.client.importing.fhir.resources import death_told
 from oncofed.errors import Fault
 
 
@@ -43,6 +43,6 @@ class Contained:
 
 def _tells_death(resource: Json) -> bool:
     try:
-        return death_told(resource)[0]
+        return death_told(resource).dead
     except OtherForm:
         return False

@@ -11,12 +11,16 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from urllib.parse import unquote
 
 from oncofed.client.importing.fhir.files import Json
 from oncofed.client.importing.moments import needs_zone
+from oncofed.client.importing.units import contradict
 
 LOINC = "http://loinc.org"
 SNOMED = "http://snomed.info/sct"
+_ALSO: dict[str, str] = {"urn:oid:2.16.840.1.113883.6.1": LOINC, "urn:oid:2.16.840.1.113883.6.96": SNOMED}
+"""Other addresses of these, as documents of CDA have them."""
 ICD_10 = re.compile(r"icd-?10|2\.16\.840\.1\.113883\.6\.(3|90)$|1\.2\.276\.0\.76\.5\.\d+$", re.IGNORECASE)
 """Of the address of a code system: ICD-10 of the WHO, and its national editions (GM, CM)."""
 ICD_O_3 = re.compile(r"icd-?o-?3|icd-?o$|2\.16\.840\.1\.113883\.6\.43(\.1)?$", re.IGNORECASE)
@@ -65,10 +69,17 @@ def objects_of(holder: Json, name: str) -> list[Json]:
     return found
 
 
+def system_meant(address: str) -> str:
+    """LOINC's and SNOMED's own address for what else programs write: by https, with a stroke behind it, as an OID."""
+    plain = address.rstrip("/")
+    known = plain.replace("https://", "http://", 1)
+    return known if known in (LOINC, SNOMED) else _ALSO.get(plain, address)
+
+
 def codings_of(concept: Json) -> list[Coding]:
     """Those with a code."""
     return [
-        Coding(text_of(each, "system") or "", code, text_of(each, "display") or "")
+        Coding(system_meant(text_of(each, "system") or ""), code, text_of(each, "display") or "")
         for each in objects_of(concept, "coding")
         if (code := text_of(each, "code")) is not None
     ]
@@ -99,7 +110,7 @@ def or_none(found: Sequence[str]) -> Sequence[str | None]:
 
 
 def is_of(system: str, wanted: re.Pattern[str] | str) -> bool:
-    return system == wanted if isinstance(wanted, str) else wanted.search(system) is not None
+    return system == system_meant(wanted) if isinstance(wanted, str) else wanted.search(system) is not None
 
 
 def code_of(concept: Json, system: re.Pattern[str] | str) -> str | None:
@@ -155,7 +166,8 @@ class Found:
 def found_of(holder: Json) -> Found | None:
     """`value[x]` of an observation or of a component; None where it has none. Raises OtherForm for another kind.
 
-    Of a code the first coding counts. A quantity's unit is its UCUM code, where it has one.
+    Of a code the first coding counts. A quantity's unit is its UCUM code, where it has one, and no known one where its
+    text contradicts it.
     """
     kinds = [name for name in holder if name.startswith("value") and holder[name] is not None]
     if not kinds:
@@ -186,8 +198,11 @@ NOT_READ = re.compile(r"\[value\w+\]")
 
 def _quantity(quantity: Json) -> Found:
     number, comparator = text_of(quantity, "value"), text_of(quantity, "comparator") or ""
-    unit = text_of(quantity, "code") or text_of(quantity, "unit")
-    return Found(None if number is None else f"{comparator}{number}", unit, text_of(quantity, "unit"))
+    code, said = text_of(quantity, "code"), text_of(quantity, "unit")
+    unit = code or said
+    if code is not None and said is not None and contradict(code, said):
+        unit = f"{code} | {said}"  # which is no unit, so that somebody is asked
+    return Found(None if number is None else f"{comparator}{number}", unit, said)
 
 
 # --- whose it is
@@ -201,9 +216,16 @@ def reference_of(resource: Json) -> str | None:
     return None
 
 
+_CONDITIONAL = re.compile(r"(?:.*/)?[A-Za-z]+\?identifier=([^&]+)")
+"""As a transaction refers to what has an identifier."""
+
+
 def reference_in(told: Json) -> str | None:
     """Of an element that refers to another resource."""
     if (reference := text_of(told, "reference")) is not None:
+        if (found := _CONDITIONAL.fullmatch(reference)) is not None:
+            system, _, number = unquote(found[1]).rpartition("|")
+            return identifier_key(system, number)
         return reference
     identifier = object_of(told, "identifier")
     value = text_of(identifier, "value")

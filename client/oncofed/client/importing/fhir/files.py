@@ -55,12 +55,31 @@ class Entry:
     path: str = ""
 
 
+class _Pages:
+    """Of what a server answers in pages: which there are, and which follow."""
+
+    def __init__(self) -> None:
+        self._own: set[str] = set()
+        self._next: set[str] = set()
+
+    def look_at(self, bundle: Json) -> None:
+        listed = bundle.get("link")
+        for each in listed if isinstance(listed, list) else ():
+            if isinstance(each, dict) and isinstance(url := each.get("url"), str):
+                {"self": self._own, "next": self._next}.get(str(each.get("relation")), set[str]()).add(url)
+
+    @property
+    def absent(self) -> int:
+        return len(self._next - self._own)
+
+
 @dataclass
 class FhirFiles:
     """The files of a folder, or the one file. Going through `entries` fills `faults`, one for each kind and file."""
 
     path: Path
     faults: list[Fault] = field(default_factory=list)
+    _pages: _Pages = field(default_factory=_Pages)
 
     def entries(self) -> Iterator[Entry]:
         """Each resource; a bundle's one by one. Raises InvalidInput where there is no file to read."""
@@ -70,6 +89,14 @@ class FhirFiles:
             below = path.relative_to(self.path).as_posix()
             for entry in self._of_file(path, f"{self.path.name}: {shown}"):
                 yield replace(entry, path=below)
+
+    def notes(self) -> Iterator[str]:
+        """What people should know once `entries` is through: what may be lacking."""
+        beside = [] if self.path.is_file() else [each for each in self.path.rglob("*") if not each.name.startswith(".")]
+        if unread := sum(not is_file_of_resources(each) and each.is_file() for each in beside):
+            yield f"{unread:,} files are none of .json, .ndjson or .jsonl (or these packed as .gz), and are not read"
+        if absent := self._pages.absent:
+            yield f"{absent:,} bundles name a next page (link) that is not here by its address: is the export whole?"
 
     def _paths(self) -> list[Path]:
         if self.path.is_dir():
@@ -90,7 +117,8 @@ class FhirFiles:
         try:
             with opened(path) as file, _unpacked(file) as stream:
                 by_lines = _suffix(path) in _BY_LINES
-                yield from _of_lines(stream, wrong) if by_lines else _of_documents(stream, wrong)
+                reader = _of_lines if by_lines else _of_documents
+                yield from reader(stream, wrong, self._pages)
         except OtherKind as other:
             self.faults.append(Fault(where, other.fault.what, other.fault.remedy))
         except (EOFError, gzip.BadGzipFile, zlib.error):
@@ -177,7 +205,7 @@ def _loaded(content: bytes) -> Any:
     return found
 
 
-def _entries(found: Any, full_url: str | None, wrong: Counter[_Wrong]) -> Iterator[Entry]:
+def _entries(found: Any, full_url: str | None, wrong: Counter[_Wrong], pages: _Pages) -> Iterator[Entry]:
     """The resource, or those of a bundle, also of one within another."""
     waiting = [(found, full_url, 0)]
     while waiting:
@@ -189,6 +217,7 @@ def _entries(found: Any, full_url: str | None, wrong: Counter[_Wrong]) -> Iterat
         elif not isinstance(listed := resource.get("entry", []), list) or depth > MOST_DEEP:
             wrong[_NO_RESOURCE] += 1
         else:
+            pages.look_at(resource)
             for entry in listed:
                 if not isinstance(entry, dict):
                     wrong[_NO_RESOURCE] += 1
@@ -199,7 +228,7 @@ def _entries(found: Any, full_url: str | None, wrong: Counter[_Wrong]) -> Iterat
                     wrong[_DELETED] += 1
 
 
-def _of_lines(stream: BinaryIO, wrong: Counter[_Wrong]) -> Iterator[Entry]:
+def _of_lines(stream: BinaryIO, wrong: Counter[_Wrong], pages: _Pages) -> Iterator[Entry]:
     first = True
     while line := stream.readline(MOST_BYTES + 1):
         if first:
@@ -211,7 +240,7 @@ def _of_lines(stream: BinaryIO, wrong: Counter[_Wrong]) -> Iterator[Entry]:
             continue
         if line.strip(_BLANK):
             try:
-                yield from _entries(_loaded(line), None, wrong)
+                yield from _entries(_loaded(line), None, wrong, pages)
             except _Refused as refused:
                 wrong[refused.kind] += 1
 
@@ -219,7 +248,7 @@ def _of_lines(stream: BinaryIO, wrong: Counter[_Wrong]) -> Iterator[Entry]:
 # --- bundles, whose entries are read one by one
 
 
-def _of_documents(stream: BinaryIO, wrong: Counter[_Wrong]) -> Iterator[Entry]:
+def _of_documents(stream: BinaryIO, wrong: Counter[_Wrong], pages: _Pages) -> Iterator[Entry]:
     """A file of JSON texts, mostly one. What follows something broken cannot be told apart, and is not read."""
     try:
         scanner = _Scanner(stream)
@@ -227,9 +256,9 @@ def _of_documents(stream: BinaryIO, wrong: Counter[_Wrong]) -> Iterator[Entry]:
             found = _loaded(piece.content)
             if piece.is_entry:
                 listed = {"resourceType": "Bundle", "entry": [found]}
-                yield from _entries(listed, None, wrong)
+                yield from _entries(listed, None, wrong, pages)
             else:
-                yield from _entries(found, None, wrong)
+                yield from _entries(found, None, wrong, pages)
     except _Refused as refused:
         wrong[refused.kind] += 1
 

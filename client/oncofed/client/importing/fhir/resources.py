@@ -1,10 +1,8 @@
 """Which rows of which tables does one FHIR resource give, of whom, and what does it say of contact and death?
 
 One resource at a time, without knowledge of any other. What was entered in error, cancelled, refuted or not done gives
-no rows: it was not. A diagnosis that is only suspected says so in its column `verification`. Of what is known of
-oncology's profiles, a death is told by `Patient.deceased`, by the vital status (LOINC 67162-8, `T`), and by a cause of
-death (an observation, SNOMED 184305005, whose day is that of the death; or a condition of the category LOINC 79378-6 or
-SNOMED 16100001, which tells no day).
+no rows: it was not. A diagnosis that is only suspected says so in its column `verification`. A death is told by
+`Patient.deceased`, or by other resources (`death_signs`).
 
 Formats: FHIR R4; mCODE (https://hl7.org/fhir/us/mcode); the modules Person and Onkologie of the core data set of the
 German Medical Informatics Initiative, which carry the oBDS.
@@ -14,9 +12,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 
+from oncofed.client.importing.fhir.death_signs import EFFECTIVE, DeathTold, death_told, is_cause_of_death
 from oncofed.client.importing.fhir.drug_codes import REFERRED, contained, medication_codes
 from oncofed.client.importing.fhir.elements import (
     ATC,
@@ -93,16 +92,15 @@ _NOT_SO: Mapping[str, tuple[str, ...]] = {
     "ImagingStudy": (_ERROR, "cancelled", "registered"),
     "Specimen": (_ERROR,),
 }
-_EFFECTIVE = ("effectiveDateTime", "effectiveInstant", "effectivePeriod.start")
-_FOUND = (*_EFFECTIVE, "issued")
+_FOUND = (*EFFECTIVE, "issued")
 """Of an observation: it was true when it was issued, or before. Nobody was seen for it then."""
 _PERFORMED = ("performedDateTime", "performedPeriod.start")
 _CONTACT: Mapping[str, tuple[str, ...]] = {
-    "Observation": _EFFECTIVE,
-    "DiagnosticReport": _EFFECTIVE,
+    "Observation": EFFECTIVE,
+    "DiagnosticReport": EFFECTIVE,
     "Procedure": _PERFORMED,
-    "MedicationStatement": _EFFECTIVE,
-    "MedicationAdministration": _EFFECTIVE,
+    "MedicationStatement": EFFECTIVE,
+    "MedicationAdministration": EFFECTIVE,
     "MedicationRequest": ("authoredOn",),
     "Encounter": ("period.end", "period.start"),
     "Immunization": ("occurrenceDateTime",),
@@ -127,7 +125,7 @@ class Told:
     codeless     places of tables to which it belongs, without a code of the system that is named or usual there.
     issued       whether its day is that of its issue, since it tells no other.
     contact      the day on which the patient was seen.
-    dead         whether it says that the patient has died; and on which day, if it tells that.
+    death        whether it says that the patient has died.
     """
 
     subject: str | None = None
@@ -135,8 +133,7 @@ class Told:
     codeless: tuple[int, ...] = ()
     issued: bool = False
     contact: str | None = None
-    dead: bool = False
-    death: str | None = None
+    death: DeathTold = field(default_factory=DeathTold)
 
 
 def is_not_so(resource: Json) -> bool:
@@ -144,7 +141,7 @@ def is_not_so(resource: Json) -> bool:
     kind = resource["resourceType"]
     if kind == "Condition":
         status = {each.code for each in codings_of(object_of(resource, "verificationStatus"))}
-        if _is_cause_of_death(resource):  # of which the patient died for sure, though not of what
+        if is_cause_of_death(resource):  # of which the patient died for sure, though not of what
             return bool({_ERROR, "refuted"} & status)
         return bool({_ERROR, "refuted"} & status) or "A" in _certainties(resource)
     return text_of(resource, "status") in _NOT_SO.get(kind, ())
@@ -178,7 +175,7 @@ def told_by(resource: Json, wanted: Sequence[Wanted], today: date) -> Told:
             named = each.part in _USUAL and any(row[COLUMNS[each.part].index("code")] for row in found)
             if each.part in _USUAL and not (named and _has_code_of(resource, *_USUAL[each.part], each.system)):
                 codeless.append(place)
-    dead, death = death_told(resource)
+    death = death_told(resource)
     contact = _day_of_condition(resource) if kind == "Condition" else day_of(resource, *_contact_of(resource, today))
     subject = None if kind == "Patient" else reference_of(resource)
     return Told(
@@ -186,10 +183,9 @@ def told_by(resource: Json, wanted: Sequence[Wanted], today: date) -> Told:
         rows=tuple(rows),
         codeless=tuple(codeless),
         issued=kind == "Observation"
-        and day_of(resource, *_EFFECTIVE) is None
+        and day_of(resource, *EFFECTIVE) is None
         and day_of(resource, "issued") is not None,
-        contact=None if dead else contact,
-        dead=dead and kind != "Patient",
+        contact=None if death.dead else contact,
         death=death,
     )
 
@@ -221,22 +217,6 @@ def _contact_of(resource: Json, today: date) -> tuple[str, ...]:
         return names
     end = day_of(resource, "period.end")
     return names[1:] if end is not None and end > today.isoformat() else names
-
-
-def death_told(resource: Json) -> tuple[bool, str | None]:
-    """Whether it says that its patient has died, other than as a patient; and on which day. Raises OtherForm."""
-    if resource["resourceType"] == "Observation":
-        code = object_of(resource, "code")
-        if has_code(code, (SNOMED, "184305005")):
-            return True, day_of(resource, *_EFFECTIVE)
-        if has_code(code, (LOINC, "67162-8")):
-            return any(each.code == "T" for each in codings_of(object_of(resource, "valueCodeableConcept"))), None
-    return resource["resourceType"] == "Condition" and _is_cause_of_death(resource), None
-
-
-def _is_cause_of_death(condition: Json) -> bool:
-    dying = ((LOINC, "79378-6"), (SNOMED, "16100001"))
-    return any(has_code(each, *dying) for each in concepts_of(condition, "category"))
 
 
 # --- the rows of one resource
@@ -315,10 +295,18 @@ def _variant(resource: Json, _: str | None) -> Iterator[Row]:
     if has_code(code, _VARIANT):
         listed = codings_of(object_of(resource, "valueCodeableConcept"))
         value = next((_PRESENCE[each.code] for each in listed if each.code in _PRESENCE), "")
-    for component in objects_of(resource, "component"):
-        if has_code(object_of(component, "code"), _GENE):
-            gene = object_of(component, "valueCodeableConcept")
-            yield day_of(resource, *_FOUND), _words(gene) or _first_code([gene]), value or None
+    components = objects_of(resource, "component")
+    genes = [each for each in components if has_code(object_of(each, "code"), _GENE)]
+    for each in genes or ([{}] if value != "absent" else []):  # a variant of no gene that is told is one of somebody
+        yield day_of(resource, *_FOUND), _names_of_gene(each), value or None
+
+
+def _names_of_gene(component: Json) -> str | None:
+    """All, as `several`: whichever of them is the symbol, and in whatever order they stand."""
+    concept = object_of(component, "valueCodeableConcept")
+    listed = codings_of(concept)
+    names = [*(each.display for each in listed), text_of(concept, "text"), text_of(component, "valueString")]
+    return several([*names, *(each.code for each in listed)])
 
 
 def _procedure(resource: Json, system: str | None) -> Iterator[Row]:
@@ -345,7 +333,7 @@ def _medication(resource: Json, system: str | None) -> Iterator[Row]:
     words = _words(object_of(drug, "code"))
     shared = (words, _codes_of(concepts_of(resource, "category")), text_of(resource, "status"))
     for each in or_none([referred] if referred is not None else medication_codes(drug, system, inside)):
-        yield day_of(resource, *_EFFECTIVE), day_of(resource, "effectivePeriod.end"), each, "1", *shared
+        yield day_of(resource, *EFFECTIVE), day_of(resource, "effectivePeriod.end"), each, "1", *shared
 
 
 _ROWS: Mapping[Part, Callable[[Json, str | None], Iterator[Row]]] = {

@@ -10,11 +10,11 @@ nobody.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from oncofed.client.importing.fhir.elements import identifier_key, object_of, objects_of, text_of
+from oncofed.client.importing.fhir.elements import identifier_key, object_of, objects_of, reference_in, text_of
 from oncofed.client.importing.fhir.files import Entry
 from oncofed.client.importing.fhir.servers import Home
 
@@ -27,7 +27,7 @@ class Person:
     """id: None where the resource has none. names: addresses that lead to the patient.
 
     identifiers  system and value, the official ones first and old ones last.
-    replaced_by  a reference, as are those of `replaces`.
+    replaced_by  a reference, as are those of `replaces`, and of `beside`: further records of the same person.
     born         the day, or as much of it as is told.
     """
 
@@ -38,6 +38,7 @@ class Person:
     replaces: tuple[str, ...]
     born: str | None = None
     gender: str | None = None
+    beside: tuple[str, ...] = ()
 
 
 def person(entry: Entry) -> Person:
@@ -51,7 +52,7 @@ def person(entry: Entry) -> Person:
     links = [
         (text_of(each, "type"), reference)
         for each in objects_of(entry.resource, "link")
-        if (reference := text_of(object_of(each, "other"), "reference")) is not None
+        if (reference := reference_in(object_of(each, "other"))) is not None
     ]
     replaced = [reference for kind, reference in links if kind == "replaced-by"]
     return Person(
@@ -62,6 +63,7 @@ def person(entry: Entry) -> Person:
         replaces=tuple(reference for kind, reference in links if kind == "replaces"),
         born=text_of(entry.resource, "birthDate"),
         gender=text_of(entry.resource, "gender"),
+        beside=tuple(reference for kind, reference in links if kind in ("seealso", "refer")),
     )
 
 
@@ -128,6 +130,8 @@ class Persons:
         linked = ((each.replaced_by, *each.replaces) for each in self.persons)
         if abroad := sum(any(link and not self._home.has(link) for link in links) for links in linked):
             yield f"{abroad:,} patients are linked to one of another server, and are not taken for one"
+        if two := sum(any(map(self._is_another(place), each.beside)) for place, each in enumerate(self.persons)):
+            yield f"{two:,} patients are linked to another record of the same person (seealso, refer), and both count"
         if self.identifier is not None:
             numbers = (
                 {value for system, value in each.identifiers if system == self.identifier} for each in self.persons
@@ -135,6 +139,15 @@ class Persons:
             if many := sum(len(each) > 1 for each in numbers):
                 what = "have several identifiers of its system: the official one counts, or the first by its letters"
                 yield f"{many:,} patients {what}"
+
+    def _is_another(self, place: int) -> Callable[[str], bool]:
+        """Whether a reference leads to somebody here who is not one with that patient."""
+
+        def told(reference: str) -> bool:
+            other = self._place(reference)
+            return other is not None and self.identity(other) != self.identity(place)
+
+        return told
 
     def shared(self) -> Shared:
         """Patients who have one identifier, as how many, and those who were not born as one."""

@@ -21,6 +21,7 @@ import pandas as pd
 from oncofed.client.importing.fhir.clock import Clock
 from oncofed.client.importing.fhir.contacts import Contacts
 from oncofed.client.importing.fhir.contained import Contained
+from oncofed.client.importing.fhir.deaths import Deaths
 from oncofed.client.importing.fhir.elements import OtherForm, object_of, reference_in, text_of
 from oncofed.client.importing.fhir.files import Entry, FhirFiles
 from oncofed.client.importing.fhir.focus import Findings, focus_of, is_modified
@@ -107,7 +108,7 @@ class FhirFolder:
         self._codeless = [array("i") for _ in self.wanted]
         self._subjects = Texts()
         self._contacts = Contacts()
-        self._deaths: list[tuple[int, str | None, int]] = []  # subject, day, resource
+        self._deaths = Deaths()
         self._persons: list[tuple[int, Person]] = []  # with the resource
         self._medications = Medications()
         self._servers = Servers()
@@ -165,6 +166,7 @@ class FhirFolder:
         if nameless := sum(each.id is None for each in kept):
             what = "has no id, so that nothing can be joined to it"
             faults.append(Fault(f"{name}: Patient.id", what, "Export it again, with ids.", nameless))
+        self._of_files = tuple(files.notes())
         if faults or files.faults:
             raise InvalidInput([*files.faults, *faults])
 
@@ -223,8 +225,7 @@ class FhirFolder:
             self.tables[place].add(row, subject=subject, resource=number)
         if told.contact is not None and subject >= 0:
             self._contacts.add(told.contact, subject=subject, resource=number)
-        if told.dead and subject >= 0:
-            self._deaths.append((subject, told.death, number))
+        self._deaths.add(told.death, subject=subject, resource=number)
 
     def _by_kind(self, resources: Mask) -> dict[str, int]:
         kinds = numbers_in(self._kind_of, np.int8)
@@ -246,7 +247,7 @@ class FhirFolder:
         if source.part is (Part.FHIR_PATIENTS if Part.FHIR_PATIENTS in parts else parts[0]):  # one source tells it
             if shared.patients:
                 notes.append(f"{shared.patients:,} patients share an identifier with another, and are one")
-            notes += persons.notes()
+            notes += [*persons.notes(), *self._of_files]
         if source.part is Part.FHIR_PATIENTS:
             frame = self._patients(self.tables[place], [number for number, _ in kept], persons, source, notes)
             if LAST_CONTACT in columns:
@@ -293,6 +294,8 @@ class FhirFolder:
             drugs = self._medications.of(place, table, rows, self.current, self._home)
             rows, codes = drugs.rows, drugs.codes
             notes += drugs.notes
+            if orders := self._by_kind(self.current).get("MedicationRequest"):
+                notes.append(f"{orders:,} orders (MedicationRequest) tell no drug that was given, and do not count")
         subject = table.subject[rows]
         meant = [persons.meant(reference) for reference in self._subjects.listed]
         lost = np.array([*(each.identity is None and each.is_patient for each in meant), True])
@@ -345,15 +348,24 @@ class FhirFolder:
         rows = all_rows[own]
         identities = [persons.identity(place) for place in own]
         by_identity = {identity: place for place, identity in enumerate(identities) if identity is not None}
-        elsewhere, of_nobody = self._deaths_elsewhere(persons, by_identity)
-        notes += deaths_of_nobody(of_nobody, self.path.name, source)
+        days = listed(table.cells("death_date", rows))
+        told_of = self._deaths.elsewhere(
+            self._subjects.listed,
+            persons,
+            by_identity,
+            current=self.current,
+            modified=self.modified,
+            where=self.path.name,
+        )
+        notes += deaths_of_nobody(told_of.of_nobody, self.path.name, source)
         merged = [place for place in range(len(numbers)) if persons.final(place) != place]
         after_of = [by_identity.get(persons.identity(place) or "") for place in merged]
         told = zip(*(listed(table.cells(name, all_rows[merged])) for name in ("deceased", "death_date")), strict=True)
         for after, (deceased, day) in zip(after_of, told, strict=True):
             if deceased == "true" and after is not None:
-                elsewhere[after] = elsewhere.get(after, frozenset()) | ({day} if day is not None else frozenset())
-        status = vital_status(listed(table.cells("deceased", rows)), listed(table.cells("death_date", rows)), elsewhere)
+                known = told_of.days.get(after, frozenset())
+                told_of.days[after] = known | ({day} if day is not None else frozenset())
+        status = vital_status(listed(table.cells("deceased", rows)), days, told_of.with_days_of(days, notes))
         notes += status.notes
         index = np.array([*range(len(own)), *(place for place, _ in status.further)], dtype=np.int64)
         columns = {PATIENT: pd.Series(np.array(identities, dtype=object)[index], dtype=object)}
@@ -361,8 +373,8 @@ class FhirFolder:
             if name == "deceased":
                 cells = pd.Series(status.deceased, dtype=object)
             elif name == "death_date":
-                days = [*status.days, *(day for _, day in status.further)]
-                columns[name] = whole_days(days, name, source, notes)
+                further = [day for _, day in status.further]
+                columns[name] = whole_days([*status.days, *further], name, source, notes)
                 continue
             else:
                 told_before = zip(after_of, listed(table.cells(name, all_rows[merged])), strict=True)
@@ -370,22 +382,6 @@ class FhirFolder:
                 cells = whole_days(texts, name, source, notes) if name in DAYS else pd.Series(texts, dtype=object)
             columns[name] = cells.iloc[index].reset_index(drop=True)
         return pd.DataFrame(columns)
-
-    def _deaths_elsewhere(
-        self, persons: Persons, by_identity: Mapping[str, int]
-    ) -> tuple[dict[int, frozenset[str]], int]:
-        """By the place of the patient, the days that resources of other types tell; and how many are of nobody here."""
-        found: dict[int, frozenset[str]] = {}
-        of_nobody = 0
-        refuse_modified(sum(bool(self.modified[number]) for *_, number in self._deaths), "deaths", self.path.name)
-        for subject, day, number in self._deaths:
-            meant = persons.meant(self._subjects.listed[subject]).identity
-            if self.current[number] and meant is not None and meant in by_identity:
-                place = by_identity[meant]
-                found[place] = found.get(place, frozenset()) | ({day} if day is not None else frozenset())
-            else:
-                of_nobody += bool(self.current[number])
-        return found, of_nobody
 
     def _last_contacts(self, persons: Persons, notes: list[str]) -> dict[str | None, str]:
         found = self._contacts.last(self.current, self._subjects.listed, persons)

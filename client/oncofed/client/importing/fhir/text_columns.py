@@ -34,6 +34,11 @@ def several(texts: Iterable[str | None]) -> str | None:
     return _BETWEEN.join(dict.fromkeys(filter(None, texts))) or None
 
 
+def texts_in(cell: str) -> list[str]:
+    """Those of `several`."""
+    return cell.split(_BETWEEN)
+
+
 def each_alone(frame: pd.DataFrame, columns: Iterable[str]) -> pd.DataFrame:
     """With a row for each text of a cell, in these columns; what nobody reads makes no rows."""
     for name in columns:
