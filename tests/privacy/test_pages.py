@@ -436,7 +436,7 @@ def test_names_and_categories_are_text_on_every_page(here: Served, monkeypatch: 
     real = jinja2.Environment
 
     def careless(**options: object) -> jinja2.Environment:
-        return real(**{**options, "autoescape": False})  # type: ignore[arg-type]
+        return real(**{**options, "autoescape": False, "bytecode_cache": None})  # type: ignore[arg-type]
 
     monkeypatch.setattr(jinja2, "Environment", careless)
     try:
