@@ -27,6 +27,7 @@ _HELP = "Read it from the section and key of the study file, for instance privac
 @click.option(
     "--engine", type=click.Choice(["grid", "ray"]), default="grid", show_default=True, help="Ray is an extra."
 )
+@click.option("--language", type=click.Choice(["en", "de"]), default="en", show_default=True, help="Of the report.")
 @click.option("--quiet", is_flag=True, help="No progress bar and no summary.")
 def simulate(
     study_file: Path,
@@ -36,6 +37,7 @@ def simulate(
     panel: str | None,
     resume: bool,
     engine: str,
+    language: str,
     quiet: bool,
 ) -> None:
     """Train a study's model over simulated hospitals and write its report to RUN.
@@ -46,6 +48,7 @@ def simulate(
       oncofed simulate study.toml --out runs/strict --set privacy.epsilon=1 --seed 3
       oncofed simulate study.toml --out runs/strict --set privacy.epsilon=1 --seed 3 --resume
       oncofed simulate study.toml --out runs/few --set privacy.mode=local --panel auto
+      oncofed simulate study.toml --out runs/bericht --language de
 
     Ctrl-C loses no finished round: the same command with --resume goes on.
     """
@@ -65,6 +68,7 @@ def simulate(
     from oncofed.simulations.federation import Engine  # noqa: PLC0415
     from oncofed.simulations.progress import progress_bars  # noqa: PLC0415
     from oncofed.simulations.run import run_study  # noqa: PLC0415
+    from oncofed.words.languages import language_called  # noqa: PLC0415
 
     console = rich.console.Console(file=drawn_on_error(), quiet=quiet)
     with progress_bars(console) as show:
@@ -72,7 +76,8 @@ def simulate(
         def tell(note: str) -> None:
             console.print(f"Note: {note}", markup=False, highlight=False, soft_wrap=True)
 
-        result = run_study(study, run_folder, engine=Engine(engine), resume=resume, progress=show, tell=tell)
+        say = language_called(language)
+        result = run_study(study, run_folder, engine=Engine(engine), resume=resume, progress=show, say=say, tell=tell)
     if not quiet:
         click.echo(_summary(result, run_folder))
 

@@ -80,6 +80,7 @@ from oncofed.study.options_plan import options_plan_from
 from oncofed.study.panel_settings import PANEL, decided
 from oncofed.study.value_settings import layers_of
 from oncofed.survival.network import PrognosisNetwork, network_with
+from oncofed.words.language import ENGLISH, Language
 
 
 def run_study(
@@ -90,6 +91,7 @@ def run_study(
     resume: bool = False,
     progress: Progress = no_progress,
     report: bool = True,
+    say: Language = ENGLISH,
     tell: Tell = keep_to_oneself,
 ) -> RunResult:
     """Run a study to its report. Raises InvalidInput before anything is written, FederationFailure while it runs.
@@ -97,6 +99,7 @@ def run_study(
     tell    told at once what a person should know of the table: who is left out, what lies outside of the grid. The
             same words stand in `RunResult.notes`.
     report  False writes neither report.html nor package nor explanations, for sweeps of which only figures are wanted.
+    say     what report.html is written in.
     """
     began = time.perf_counter()
     _refuse_unfit(run_folder, study, engine=engine, resume=resume)
@@ -162,6 +165,7 @@ def run_study(
             resume=resume and has_checkpoint(run_folder),  # one that ended in its first round begins again
             progress=progress,
             report=report,
+            say=say,
             began=began,
         )
 
@@ -180,6 +184,7 @@ def _run(
     resume: bool,
     progress: Progress,
     report: bool,
+    say: Language,
     began: float,
 ) -> RunResult:
     """All that is written. `began` is `time.perf_counter` at the start of the whole."""
@@ -267,7 +272,7 @@ def _run(
         _write_explanations(run_folder, patients.hospitals, relevances)
     figures = _write(run_folder, result, network)
     if report:
-        write_report(result, run_folder / "report.html")
+        write_report(result, run_folder / "report.html", say=say)
         write_package_of(result, figures, run_folder)
     progress("measuring", 3, 3)
     return result

@@ -33,8 +33,8 @@ SMALLEST_GROUP = 10
 class Direction(StrEnum):
     """What a higher value, or "yes", does to the hazard."""
 
-    RAISES = "raises"
-    LOWERS = "lowers"
+    RAISES = later("raises")
+    LOWERS = later("lowers")
     MIXED = later("no single direction")
 
 

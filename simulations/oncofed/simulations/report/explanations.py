@@ -133,9 +133,8 @@ def _strength(
     if marker is None:
         modality, unit = Modality(name), ""
         direction = RAISES if relevance.sum() > 0 else LOWERS
-        effect = say(
-            "not measured at all: higher hazard" if direction == RAISES else "not measured at all: lower hazard"
-        )
+        higher, lower = say("not measured at all: higher hazard"), say("not measured at all: lower hazard")
+        effect = higher if direction == RAISES else lower
     else:
         modality, unit = marker.modality, say(marker.unit)
         direction, effect = _effect(marker, cohort.marker_values(name), relevance, say)

@@ -436,7 +436,7 @@ def _partition(result: RunResult, say: Language) -> str:
 
 def _split(result: RunResult, say: Language) -> str:
     evaluation = result.study.evaluation
-    fold = {"fold": evaluation.fold, "folds": evaluation.folds}
+    fold = {"fold": str(evaluation.fold), "folds": str(evaluation.folds)}
     return {
         "random": say("random, %(share)s set aside", share=percent(evaluation.test_fraction, say=say)),
         "folds": say("fold %(fold)s of %(folds)s", **fold),

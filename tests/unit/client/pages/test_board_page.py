@@ -21,9 +21,9 @@ from tests.pages_hospital import PASSWORD, Served, Window, hospital, secret_of, 
 from oncofed.client.pages import board_lists, board_pages
 from oncofed.client.pages.accounts import Role
 from oncofed.client.pages.board_lists import MOST, BoardLists, Change
-from oncofed.client.pages.languages import languages
 from oncofed.client.pages.viewing_record import patient_code
 from oncofed.errors import RecordUnwritable
+from oncofed.words.languages import languages
 
 HOSPITAL = hospital()
 IDS = HOSPITAL.cohort.patient_ids

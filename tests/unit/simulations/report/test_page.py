@@ -551,7 +551,7 @@ def test_one_hospital_with_names_in_another_script_draws_without_a_warning() -> 
 def test_a_failed_report_leaves_the_old_one(result: RunResult, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "report.html"
     path.write_text("old")
-    monkeypatch.setattr(module, "render_report", lambda _: "new")
+    monkeypatch.setattr(module, "render_report", lambda _, **_say: "new")
 
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
@@ -568,7 +568,7 @@ def test_a_report_replaces_the_old_one(
 ) -> None:
     path = tmp_path / "report.html"
     path.write_text("old")
-    monkeypatch.setattr(module, "render_report", lambda _: page)
+    monkeypatch.setattr(module, "render_report", lambda _, **_say: page)
     write_report(result, path)
     assert path.read_text(encoding="utf-8") == page
     assert list(tmp_path.iterdir()) == [path]

@@ -56,7 +56,7 @@ def test_numbers_at_risk_stand_under_the_curves() -> None:
 
 def patient(steps: list[float], others: float) -> ExamplePatient:
     parts = tuple(Part(f"marker {number}", "high", step) for number, step in enumerate(steps))
-    return ExamplePatient("Patient A", "lowest", parts, others, 4, sum(steps) + others)
+    return ExamplePatient("Patient A", "lowest log hazard ratio", parts, others, 4, sum(steps) + others)
 
 
 def test_a_waterfall_shows_each_step_the_rest_and_the_sum() -> None:
