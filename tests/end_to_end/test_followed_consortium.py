@@ -117,12 +117,12 @@ def test_the_page_says_when_a_hospital_is_killed_and_when_it_is_back() -> None:
         assert reader.client.get(f"{of_study}/report").status_code == 200
         four.stop("coordinator")
         until(lambda: "superlink does not run" in Page(reader.page("/")).text, seconds=SOON, what="the page says so")
-        assert "unknown" in reader.row("/", "Every hospital", AWAY)
+        reader.sees("/", "Every hospital", AWAY, "unknown")
         assert "finished 3 of 3" in reader.row("/", "Every study", "followed"), "what stands in files needs no server"
         told(reader)
         said = [words for _, caption, words in reader.said if caption == "Every hospital" and words.startswith(AWAY)]
-        assert [words.split()[1] for words in said] == ["online", "offline", "online"]
-        assert len(set(said)) == 3, "each with its own time"
+        assert [words.split()[1] for words in said] == ["online", "offline", "online", "unknown"]
+        assert len(set(said)) == 4, "each with its own time"
         four.start_coordinator()
 
 

@@ -224,5 +224,6 @@ def test_an_omop_import_is_measured_beside_pandas_from_files_and_from_a_database
     assert [row[:2] for row in table.rows] == [
         (place, side) for place in ("Parquet files", "PostgreSQL") for side in ("import", "pandas by hand")
     ]
-    assert all(float(cell) > 0 for row in table.rows for cell in row[2:])
+    assert all(float(row[-1]) > 0 for row in table.rows)  # of memory; so few rows may take 0.0 seconds
+    assert all(float(cell) >= 0 for row in table.rows for cell in row[2:])
     assert not [name for (name,) in found if "oncofed" in name]

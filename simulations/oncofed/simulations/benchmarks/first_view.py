@@ -50,6 +50,7 @@ _WEIGHT = """() => [...performance.getEntriesByType('navigation'), ...performanc
 _KEY = """addEventListener('keydown', event => {
   if (event.key === 'Enter') { sessionStorage.setItem('key', performance.timeOrigin + event.timeStamp); }
 }, true)"""
+_TOLD = "() => performance.getEntriesByName('first-contentful-paint').length > 0"
 _FIRST_PAINT = """() => {
   const paint = performance.getEntriesByName('first-contentful-paint')[0].startTime;
   const whole = performance.getEntriesByType('navigation')[0].domInteractive <= paint;
@@ -140,6 +141,7 @@ def _seconds(browser: Browser, address: str, patient_id: str) -> _Session:
         page.wait_for_function(_SHOWN, arg=pictures)
         page.evaluate(_PAINTED)
         stopped = time.perf_counter() - began
+        page.wait_for_function(_TOLD)  # the browser tells of a paint a little after it
         seen = page.evaluate(_FIRST_PAINT)
         return _Answer(stopped if seen is None else seen, stopped)
 
