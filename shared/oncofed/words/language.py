@@ -30,7 +30,7 @@ def later(text: str, /, *_contexts: str) -> str:
 class Language:
     """code: for `lang` and cookies. name: in itself. translations: of English texts.
 
-    decimal, thousands  signs of a number. day, moment: formats of `strftime`, in digits alone.
+    decimal, thousands  signs of a number. day, moment: formats of `strftime`, in digits alone. shown_at: of `shown`.
     """
 
     code: str
@@ -74,6 +74,11 @@ class Language:
     def time_of(self, written: str) -> str:
         """An ISO 8601 moment, to the second."""
         return f"{datetime.fromisoformat(written):{self.moment}}"
+
+    def shown(self, moment: datetime) -> str:
+        """To the minute, for the foot of a page. A day has no zero in front only where its month is a word."""
+        text = f"{moment:{self.shown_at}}"
+        return text.lstrip("0") if "%B" in self.shown_at else text
 
 
 ENGLISH = Language("en", "English", shown_at="%d %B %Y, %H:%M %Z")

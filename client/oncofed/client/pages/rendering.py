@@ -116,7 +116,7 @@ def _page(template: str, desk: Desk, say: Language, content: Mapping[str, object
         "example": shown is not None and shown.example,
         "version": static_version(),
         "model": "" if shown is None else shown.plan_hash[:12],
-        "shown_at": f"{desk.now():{say.shown_at}}".lstrip("0"),
+        "shown_at": say.shown(desk.now()),
         "languages": languages(),
         "idle_seconds": int(desk.timeouts.idle),
         "here": "",
