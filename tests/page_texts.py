@@ -23,22 +23,17 @@ from oncofed.words.languages import catalog_entries
 
 ROOT = Path(__file__).parent.parent
 PAGES = ROOT / "client/oncofed/client/pages"
-REPORTS = (
-    "between_hospitals",
-    "plots",
-    "released_calibration",
-    "released_explanations",
-    "released_options",
-)
-"""Of the modules that make reports: those that speak other languages."""
-ENGLISH_ALONE = ("released_counts.html.j2", "validated.html.j2")
-"""Templates of reports that are in English so far."""
 TAKEN_FROM = (
     "client/oncofed/client/records/audit_entries.py",
     "client/oncofed/client/patients/cohort_explanation.py",
     "shared/oncofed/treatment/trial_words.py",
     "simulations/oncofed/simulations/report",
-    *(f"server/oncofed/server/report/{name}.py" for name in REPORTS),
+    "server/oncofed/server/report",
+    "server/oncofed/server/rounds/admission.py",
+    "client/oncofed/client/install/peers.py",
+    "shared/oncofed/ranges.py",
+    "shared/oncofed/privacy/releases.py",
+    *(f"shared/oncofed/protocol/{name}_words.py" for name in ("comparator", "leaving", "plan")),
     "client/oncofed/client/quality/report.py",
     *(f"shared/oncofed/{folder}" for folder in ("words", "explanation", "picture", "local_pages")),
 )
@@ -76,8 +71,6 @@ def _of_templates() -> Iterator[Text]:
 
 def _of_environment(environment: jinja2.Environment) -> Iterator[Text]:
     for name in environment.list_templates(extensions=["j2"]):
-        if name in ENGLISH_ALONE:
-            continue
         assert environment.loader is not None
         source, _, _ = environment.loader.get_source(environment, name)
         for line, function, said in environment.extract_translations(source):  # type: ignore[attr-defined]
@@ -110,7 +103,10 @@ def _of_call(node: ast.Call, place: str) -> Iterator[Text]:
     if name == "several":
         yield Text(said[0], plural=said[1], place=place)
     elif name in ("say", "later") and said:
-        contexts = ["", *said[1:]]
+        own = [
+            each.value.value for each in node.keywords if each.arg == "context" and isinstance(each.value, ast.Constant)
+        ]
+        contexts = own or ["", *said[1:]]
         yield from (Text(said[0], context=each, place=place) for each in contexts)
 
 

@@ -10,7 +10,7 @@ nor any of them with a patient's encoded values, leaves what float64 can hold: e
 no constants of a file: `WEIGHT` bounds those that travel, and `privacy.mechanism` enforces the bound on what a patient
 adds at any finite ones.
 
-Imports no torch and nothing of the package but its errors.
+Imports no torch and nothing of the package but its errors and how a language says things.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields, is_dataclass
 
 from oncofed.errors import Fault
+from oncofed.words.language import ENGLISH, Language
 
 
 @dataclass(frozen=True)
@@ -55,7 +56,11 @@ class Range:
 
     @property
     def usual_words(self) -> str:
-        return f"{told(self.usual_least)} to {told(self.usual_most)}"
+        return self.usual_in(ENGLISH)
+
+    def usual_in(self, say: Language) -> str:
+        least, most = (say.figures(told(each)) for each in (self.usual_least, self.usual_most))
+        return say("%(low)s to %(high)s", low=least, high=most)
 
     @property
     def remedy(self) -> str:
@@ -385,7 +390,7 @@ def range_faults(record: object, *, where: str) -> list[Fault]:
     ]
 
 
-def unusual(record: object) -> list[str]:
+def unusual(record: object, *, say: Language = ENGLISH) -> list[str]:
     """What lies in its range and is not usual, each as a short sentence; empty for a usual study.
 
     Of a list's numbers the worst is told, which lies furthest outside by ratio, and how many more there are, so that no
@@ -396,11 +401,23 @@ def unusual(record: object) -> list[str]:
         if each.number in each.range and not each.range.is_usual(each.number):
             found.setdefault(_PLACE_IN_LIST.sub("[]", each.where), []).append(each)
     return [
-        f"{worst.where} is {told(worst.number)} (usual: {worst.range.usual_words})"
-        + (f", and {len(found[field]) - 1} more of that list are unusual" if len(found[field]) > 1 else "")
+        _unusual_words(max(found[field], key=_times_outside), len(found[field]) - 1, say)
         for field in sorted(found, key=lambda where: not where.startswith("privacy."))
-        for worst in (max(found[field], key=_times_outside),)
     ]
+
+
+def _unusual_words(worst: PlacedNumber, others: int, say: Language) -> str:
+    words = say(
+        "%(where)s is %(number)s (usual: %(usual)s)",
+        where=worst.where,
+        number=say.figures(told(worst.number)),
+        usual=worst.range.usual_in(say),
+    )
+    return (
+        words
+        if not others
+        else say("%(words)s, and %(others)s more of that list are unusual", words=words, others=others)
+    )
 
 
 def _times_outside(each: PlacedNumber) -> float:

@@ -16,6 +16,7 @@ from oncofed.privacy.accounting import PrivacyEvent
 from oncofed.privacy.bounded_sum import BoundedSum
 from oncofed.privacy.masking import Attempt
 from oncofed.privacy.noise import NoiseSource
+from oncofed.words.language import ENGLISH, Language
 
 FloatArray = NDArray[np.float64]
 Mask = Callable[[NDArray[np.int64], int], NDArray[np.uint64]]
@@ -47,8 +48,7 @@ class Release(Protocol):
         """Whether parts mean nothing before those of the attempt's whole roster are there."""
         ...
 
-    @property
-    def noise_words(self) -> str:
+    def noise_words(self, say: Language = ENGLISH) -> str:
         """How a patient's part is hidden, for a person."""
         ...
 

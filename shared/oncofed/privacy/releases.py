@@ -41,6 +41,8 @@ from oncofed.privacy.shared_noise import LARGEST_PATIENTS, SampledIntegerRelease
 from oncofed.protocol.plan import PrivacyMode, PrivacySpec, StudyPlan, TrainingMode, TrainingSpec
 from oncofed.protocol.summary_spec import SummarySpec
 from oncofed.protocol.weights import are_as_released
+from oncofed.words.language import ENGLISH, Language
+from oncofed.words.numbers import plainly
 
 FloatArray = NDArray[np.float64]
 NO_NOISE = GaussianRelease(0.0)
@@ -67,7 +69,10 @@ class Unprotected:
     event = NO_NOISE
     is_protected = False
     needs_everybody = False
-    noise_words = "without any noise"
+
+    def noise_words(self, say: Language = ENGLISH) -> str:
+        """There is none."""
+        return say("without any noise")
 
     def refuse_unless_sound(self) -> None:
         """Nothing is promised."""
@@ -154,9 +159,8 @@ class _Integers:
     def _nobody(self) -> BoundedSum:
         return BoundedSum.of_nobody(self.numbers, l2_norm_bound=self.l2_norm_bound)
 
-    @property
-    def _limit_words(self) -> str:
-        return f"each patient's part limited to length {self.l2_norm_bound:g}"
+    def _limit_words(self, say: Language) -> str:
+        return say("each patient's part limited to length %(length)s", length=plainly(self.l2_norm_bound, say=say))
 
 
 @dataclass(frozen=True)
@@ -172,12 +176,12 @@ class Local(_Integers):
         """Of the one sum, or of all steps."""
         return self.sum_event if self.of_steps is None else self.of_steps
 
-    @property
-    def noise_words(self) -> str:
+    def noise_words(self, say: Language = ENGLISH) -> str:
         """Of each sum."""
-        noise = self.sum_event.noise_multiplier
-        return (
-            f"{self._limit_words}, with random noise of standard deviation {noise:.3g} times that limit on each number"
+        return say(
+            "%(limited)s, with random noise of standard deviation %(times)s times that limit on each number",
+            limited=self._limit_words(say),
+            times=say.figures(f"{self.sum_event.noise_multiplier:.3g}"),
         )
 
     def refuse_unless_sound(self) -> None:
@@ -242,13 +246,13 @@ class Masked(_Integers):
     def event(self) -> PrivacyEvent:
         return self.sum_event
 
-    @property
-    def noise_words(self) -> str:
+    def noise_words(self, say: Language = ENGLISH) -> str:
         """Of a part, and of the sum."""
-        noise = self.sum_event.noise_multiplier
-        return (
-            f"{self._limit_words}, with a share of random noise, under a mask that only the sum over the hospitals "
-            f"takes off; the noise of the sum is at least {noise:.3g} times that limit on each number"
+        return say(
+            "%(limited)s, with a share of random noise, under a mask that only the sum over the hospitals takes off; "
+            "the noise of the sum is at least %(times)s times that limit on each number",
+            limited=self._limit_words(say),
+            times=say.figures(f"{self.sum_event.noise_multiplier:.3g}"),
         )
 
     def refuse_roster(self, roster: Sequence[str], *, plan_roster: Sequence[str], own: str) -> None:

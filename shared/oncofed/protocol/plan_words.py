@@ -12,17 +12,18 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from unicodedata import east_asian_width
 
-from oncofed.cohort import encoding
-from oncofed.cohort.schema import Kind, StudySchema
+from oncofed.cohort.schema import StudySchema
 from oncofed.privacy.accounting import epsilon_of
 from oncofed.privacy.policy import of_two_hospitals, planned_releases_of, releases_of
-from oncofed.privacy.releases import largest_patients, release_of_round, release_of_summary
-from oncofed.protocol.answer_times import READING
-from oncofed.protocol.comparator_words import comparator_words, untold_words
-from oncofed.protocol.plan import Bounding, StudyPlan, TrainingMode
-from oncofed.protocol.summary_spec import SummaryKind, SummarySpec
+from oncofed.privacy.releases import largest_patients
+from oncofed.protocol.leaving_words import count as number_in_words
+from oncofed.protocol.leaving_words import endpoint_name, what_leaves
+from oncofed.protocol.plan import StudyPlan
 from oncofed.ranges import unusual
-from oncofed.treatment.trial_words import PATIENTS_WORDS, SUM_WORDS, purpose_words, released_words
+from oncofed.treatment.trial_words import purpose_words
+from oncofed.words.language import ENGLISH, Language
+from oncofed.words.names import MODALITY_NAMES
+from oncofed.words.numbers import plainly
 
 _WIDTH = 100
 _FILLER = "\ue000"
@@ -66,7 +67,13 @@ def noise_share(plan: StudyPlan, *, patients: int) -> float:
 
 
 def plan_in_words(
-    plan: StudyPlan, schema: StudySchema, *, parameters: int, columns: int = _WIDTH, patients: int | None = None
+    plan: StudyPlan,
+    schema: StudySchema,
+    *,
+    parameters: int,
+    columns: int = _WIDTH,
+    patients: int | None = None,
+    say: Language = ENGLISH,
 ) -> str:
     """parameters: how many numbers the model has. patients: the hospital's own number, which goes nowhere.
 
@@ -74,32 +81,44 @@ def plan_in_words(
              look like one.
     """
     paragraphs = [
-        *_purpose(plan, schema),
-        *_what_leaves(plan, schema, parameters),
-        *_promise(plan),
-        *_joining(plan, patients),
-    ]
-    paragraphs += _unusual(plan, schema)
-    told = (
-        f"and in which rounds it answered; whatever {_TOLD_BY_ROUNDS[plan.makes_model]} in general"
-        if plan.trains
-        else f"and that it answered; {_TOLD_WITHOUT_ROUNDS[plan.validates is not None]}"
-    )
-    paragraphs += [
-        f"NOT PROTECTED: that your hospital takes part, {told}; a patient's data at other hospitals, unless counted as "
-        "above.",
-        f"PUBLISHED: {'; '.join(plan.released) or 'nothing was named'}.",
-        f"Plan {plan.hash}",
+        *_purpose(plan, schema, say),
+        *what_leaves(plan, schema, parameters, say=say),
+        *_promise(plan, say),
+        *_joining(plan, patients, say),
+        *_unusual(plan, schema, say),
+        _unprotected(plan, say),
+        say("PUBLISHED: %(released)s.", released="; ".join(plan.released) or say("nothing was named")),
+        say("Plan %(hash)s", hash=plan.hash),
     ]
     return "\n\n".join(_filled(paragraph, min(_WIDTH, columns)) for paragraph in paragraphs)
 
 
-_TOLD_BY_ROUNDS = {True: "the final model says of cancer patients", False: f"the comparison says of {PATIENTS_WORDS}"}
-_TOLD_WITHOUT_ROUNDS = {
-    True: "how well the model does on the patients of all hospitals together, and, where each hospital's noise is its "
-    "own, on yours",
-    False: "whatever the counts say of the patients of all hospitals together",
-}
+def _unprotected(plan: StudyPlan, say: Language) -> str:
+    if plan.trains:
+        told = (
+            say(
+                "that your hospital takes part, and in which rounds it answered; whatever the final model says of "
+                "cancer patients in general"
+            )
+            if plan.makes_model
+            else say(
+                "that your hospital takes part, and in which rounds it answered; whatever the comparison says of "
+                "patients who could have got either option in general"
+            )
+        )
+    else:
+        told = (
+            say(
+                "that your hospital takes part, and that it answered; how well the model does on the patients of all "
+                "hospitals together, and, where each hospital's noise is its own, on yours"
+            )
+            if plan.validates is not None
+            else say(
+                "that your hospital takes part, and that it answered; whatever the counts say of the patients of all "
+                "hospitals together"
+            )
+        )
+    return say("NOT PROTECTED: %(told)s; a patient's data at other hospitals, unless counted as above.", told=told)
 
 
 def _filled(paragraph: str, width: int) -> str:
@@ -112,292 +131,159 @@ def _filled(paragraph: str, width: int) -> str:
 _NARROWEST = 20
 
 
-def _purpose(plan: StudyPlan, schema: StudySchema) -> Iterator[str]:
-    endpoints = ", ".join(plan.model.endpoints).replace("_", " ")
-    listed = ", ".join(f"{count} {name}" for name, count in _counted(schema).items())
-    markers = f"{len(schema.markers)} markers ({listed})"
-    if plan.target_trial is not None:
-        yield f"STUDY {plan.study}: {purpose_words(plan.target_trial, schema.grid.unit)}"
-    purpose = "to count, before a study and without training anything, who is there for"
-    if plan.trains:
-        purpose = "to predict"
-    elif plan.validates is not None:
-        purpose = "to measure, in hospitals that did not train it, a model that predicts"
-    if plan.target_trial is None:
-        yield f"STUDY {plan.study}: {purpose} {endpoints} of cancer patients from {markers}."
-    counts = "A round counts" if plan.trains else "It is done"
+def _purpose(plan: StudyPlan, schema: StudySchema, say: Language) -> Iterator[str]:
+    purpose = (
+        _of_a_prognosis(plan, schema, say)
+        if plan.target_trial is None
+        else purpose_words(plan.target_trial, schema.grid.unit, say=say)
+    )
+    yield say("STUDY %(study)s: %(purpose)s", study=plan.study, purpose=purpose)
+    who = {"hospitals": len(plan.roster), "names": ", ".join(plan.roster), "quorum": plan.quorum}
     yield (
-        f"WHO: {len(plan.roster)} hospitals ({', '.join(plan.roster)}). {counts} when {plan.quorum} of them answer. "
-        "Each keeps its table; no patient's row leaves a hospital."
+        say(
+            "WHO: %(hospitals)s hospitals (%(names)s). A round counts when %(quorum)s of them answer. Each keeps its "
+            "table; no patient's row leaves a hospital.",
+            **who,
+        )
+        if plan.trains
+        else say(
+            "WHO: %(hospitals)s hospitals (%(names)s). It is done when %(quorum)s of them answer. Each keeps its "
+            "table; no patient's row leaves a hospital.",
+            **who,
+        )
     )
 
 
-def _unusual(plan: StudyPlan, schema: StudySchema) -> Iterator[str]:
-    found = [*unusual(plan), *(f"schema {each}" for each in unusual(schema))]
+def _of_a_prognosis(plan: StudyPlan, schema: StudySchema, say: Language) -> str:
+    listed = ", ".join(f"{count} {name}" for name, count in _counted(schema, say).items())
+    asked = {
+        "endpoints": ", ".join(endpoint_name(schema, each, say) for each in plan.model.endpoints),
+        "markers": say("%(count)s markers (%(listed)s)", count=len(schema.markers), listed=listed),
+    }
+    if plan.trains:
+        return say("to predict %(endpoints)s of cancer patients from %(markers)s.", **asked)
+    if plan.validates is not None:
+        return say(
+            "to measure, in hospitals that did not train it, a model that predicts %(endpoints)s of cancer patients "
+            "from %(markers)s.",
+            **asked,
+        )
+    return say(
+        "to count, before a study and without training anything, who is there for %(endpoints)s of cancer patients "
+        "from %(markers)s.",
+        **asked,
+    )
+
+
+def _unusual(plan: StudyPlan, schema: StudySchema, say: Language) -> Iterator[str]:
+    found = [
+        *unusual(plan, say=say),
+        *(say("schema %(field)s", field=each) for each in unusual(schema, say=say)),
+    ]
     if found:
-        more = f"; and {len(found) - _MOST_UNUSUAL} more" if len(found) > _MOST_UNUSUAL else ""
-        yield (
-            "UNUSUAL: these public constants are allowed, and other than in most studies. Ask why: "
-            f"{'; '.join(found[:_MOST_UNUSUAL])}{more}."
+        shown = "; ".join(found[:_MOST_UNUSUAL])
+        if len(found) > _MOST_UNUSUAL:
+            shown = say("%(shown)s; and %(more)s more", shown=shown, more=len(found) - _MOST_UNUSUAL)
+        yield say(
+            "UNUSUAL: these public constants are allowed, and other than in most studies. Ask why: %(shown)s.",
+            shown=shown,
         )
 
 
 _MOST_UNUSUAL = 40
 
 
-def _counted(schema: StudySchema) -> dict[str, int]:
+def _counted(schema: StudySchema, say: Language) -> dict[str, int]:
     counts: dict[str, int] = {}
     for marker in schema.markers:
-        name = marker.modality.value.replace("_", " ")
+        own = marker.modality.value.replace("_", " ")
+        name = own if say.code == ENGLISH.code else say(MODALITY_NAMES[marker.modality])
         counts[name] = counts.get(name, 0) + 1
     return counts
 
 
-def _what_leaves(plan: StudyPlan, schema: StudySchema, parameters: int) -> Iterator[str]:
-    if not plan.trains:
-        yield from _what_leaves_of_counts(plan)
-        yield from _untold(plan, schema)
-        return
-    but = " but those set aside" if plan.held_out_fraction else ""
-    made = (
-        f"the sum over all your patients{but} of how each would change the model"
-        if plan.training.mode is TrainingMode.FULL_BATCH
-        else f"the model after some steps of training on your patients{but}"
-    )
-    if plan.target_trial is not None:
-        made = SUM_WORDS
-    noised = release_of_round(plan).noise_words + _stopped_words(plan)
-    yield (
-        f"WHAT LEAVES: in each of {plan.training.rounds} rounds one list of {parameters:,} numbers: {made}"
-        f"{_calibration_words(plan)}, {noised}. "
-        f"{_BESIDE_SUMMARIES if plan.summaries else ''}Else only fixed words: approved, refused, and why. "
-        f"No {'other ' if plan.summaries else ''}count, no name, no text of yours."
-    )
-    if plan.model.time_shapes is not None:
-        yield (
-            "TIME: among these numbers are those by which the hazard of each tumour entity may run over time otherwise "
-            f"than the others' ({plan.model.shape_parameters:,}); they are limited and noised with the rest."
-        )
-    if plan.model.expected_weights:
-        yield _expected_words(plan, schema)
-    if plan.model.comparators:
-        names = "; ".join(comparator_words(each, schema) for each in plan.model.comparators).replace("_", " ")
-        yield (
-            "COMPARED WITH: among these numbers are those of simpler models of a few markers each, by which the study "
-            f"says what its model adds ({names}); they are limited and noised with the rest."
-        )
-    if plan.model.layers:
-        yield (
-            "TAKEN AWAY: each round looks at your patients as if some of these had not been measured: "
-            f"{_layer_names(plan)}. Which, "
-            "follows from this plan and the round's number alone, so that the model can do without any of them."
-        )
-    yield (
-        f"WHEN: the answer to a round leaves your hospital {plan.answer_seconds:g} s after its question was "
-        f"charged (before the first one after a start, patients are read for {READING * plan.answer_seconds:g} s"
-        f"{_of_summaries(plan)}), however long it took. One that "
-        "takes longer leaves after twice or three times as long, which tells something of how many patients you have."
-    )
-    for summary in plan.summaries:
-        yield f"AFTER THE LAST ROUND: {_summary_words(plan, summary)}"
-    yield from _untold(plan, schema)
-
-
-def _untold(plan: StudyPlan, schema: StudySchema) -> Iterator[str]:
-    if untold := untold_words(plan, schema):
-        yield f"WHO COUNTS: {untold}"
-
-
-def _expected_words(plan: StudyPlan, schema: StudySchema) -> str:
-    """Of the markers that the model does start from: a column that is multiplied by 0 has no weight to start from."""
-    inputs, by_source = encoding.columns(schema), dict[str, list[str]]()
-    starts = {column.source for column, weight in zip(inputs, plan.model.expected_weights, strict=False) if weight}
-    for marker in schema.markers:
-        ratios = marker.expected_log_hazard_ratios if marker.name in starts else ()
-        if marker.kind is Kind.CATEGORICAL:
-            each = [f"{name} {ratio:g}" for name, ratio in zip(marker.categories, ratios, strict=False) if ratio]
-            told = f"{marker.name} ({', '.join(each)})"
-        else:
-            told = f"{marker.name} {ratios[0]:g} for {marker.scale:g} {marker.unit}".rstrip() if ratios else ""
-        if ratios:
-            by_source.setdefault(marker.expected_source, []).append(told)
-    effects = "; ".join(f"{', '.join(told)} (source: {source})" for source, told in by_source.items())
-    return (
-        f"STARTS FROM what was published of {plan.model.endpoints[0].replace('_', ' ')}, as logarithms of hazard "
-        f"ratios, and weight decay pulls to it: {effects}. Nothing of it comes from a table, and no limit or noise "
-        "changes by it."
-    )
-
-
-def _what_leaves_of_counts(plan: StudyPlan) -> Iterator[str]:
-    model = plan.validates
-    if model is not None:
-        own = model.coordinator_public_key == plan.coordinator_public_key
-        signer = "this coordinator" if own else f"another coordinator, of key {model.coordinator_public_key}"
-        yield (
-            f"THE MODEL: file {model.sha256}, signed by {signer} and trained, as the coordinator says, by the "
-            f"plan {model.plan_hash}. Nobody can tell a trained model from other numbers by looking at them. Your "
-            "guard answers no question about any other. If the data source was approved for that plan, or charged for "
-            "it, your guard refuses this one: on patients whom it learned from a model looks better than it is."
-        )
-    for summary in plan.summaries:
-        yield f"WHAT LEAVES: {_summary_words(plan, summary)} No model is trained, and none comes."
-    if model is not None and plan.privacy.shares is None:
-        yield "BY HOSPITAL: these figures are told of each hospital by its name, since each sends numbers of its own."
-    yield (
-        "Else only fixed words: approved, refused, and why. No other count, no name, no text of yours. WHEN: the "
-        f"answer leaves your hospital {plan.summary_answer_seconds:g} s after its question was charged (before it, "
-        f"patients are read for {READING * plan.answer_seconds:g} s), however long it took. One that takes longer "
-        "leaves after twice or three times as long, which tells something of how many patients you have."
-    )
-
-
-def _calibration_words(plan: StudyPlan) -> str:
-    count = plan.training.calibration_rounds if plan.training.calibration_round(plan.training.rounds) else 0
-    if not count:
-        return ""
-    return (
-        f" (in the last {count} instead sums of expected and observed events, also weighted with the predicted risk, "
-        "by which the model's risks are set right as a whole)"
-    )
-
-
-def _stopped_words(plan: StudyPlan) -> str:
-    if plan.privacy.bounding is not Bounding.STOPPED or plan.privacy.l2_norm_bound is None:
-        return ""
-    return (
-        f" (a patient's follow-up counts up to where the model expects {plan.privacy.hazard_cap:g} events of that "
-        "patient, and the limit is kept by a weight that follows from the markers and not from the outcome)"
-    )
-
-
-def _of_summaries(plan: StudyPlan) -> str:
-    return f"; after the last round, {plan.summary_answer_seconds:g} s" if plan.summaries else ""
-
-
-_BESIDE_SUMMARIES = "After the last round, what the next paragraph names. "
-
-
-def _summary_words(plan: StudyPlan, summary: SummarySpec) -> str:
-    times = "once" if summary.attempts == 1 else f"once, or up to {summary.attempts} times if an answer is lost"
-    whose = "all your patients" if plan.measures_everybody else "the patients set aside"
-    what = {
-        SummaryKind.EVALUATION: (
-            f"how many of {whose} fall into each of so many groups of predicted risk, time of follow-up and outcome"
-        ),
-        SummaryKind.TIME_AT_RISK: (
-            f"how many of {whose} fall into each of so many groups of predicted risk, and how long these were under "
-            f"observation and how many events came in each of {len(summary.time_bounds) - 1} times"
-        ),
-        SummaryKind.CALIBRATION: (
-            f"of {whose}, how many events came and how many the model expected, from when each came "
-            f"under observation, in {len(summary.time_bounds) - 1} windows of time"
-            + (f" and {1 + len(summary.group_columns)} groups of tumours" if summary.group_columns else "")
-            + ", also weighted with the predicted risk (a patient's follow-up counts up to where the model expects "
-            f"{plan.privacy.hazard_cap:g} events of that patient)"
-        ),
-        SummaryKind.COMPARISON: (
-            f"of {whose}, how much likelier what happened is under the model than under each of the simpler models, "
-            "the squares of that, how many patients have their scores recorded, as far as the schema's missing flags "
-            f"tell, how many are held, and how many there are ({_held_words(plan, summary)})"
-        ),
-        SummaryKind.VALUE: (
-            f"of {whose} of whom all of these were measured ({_layer_names(plan)}), how much likelier what happened is "
-            "under the model by all, by each alone and without each, and the squares of that; and how many these "
-            "patients are, their events and their mean risk by what is always known, those of the others, and how many "
-            f"are held ({_held_words(plan, summary)})"
-        ),
-        SummaryKind.KEY_MARKERS: (
-            "for how many of your patients each marker is among those that move the model's prognosis most, in which "
-            "direction, and by tumour entity"
-        ),
-        SummaryKind.INTERACTIONS: (
-            "for how many of your patients each pair of markers is among those that the model lets act together most"
-        ),
-        SummaryKind.READINESS: (
-            "how many patients you have, in how many of them each outcome was seen, and in how many each marker was "
-            f"measured ({len(summary.group_columns):,} markers or groups of markers)"
-        ),
-        SummaryKind.OPTIONS: "" if plan.target_trial is None else released_words(plan.target_trial),
-    }[summary.kind]
-    set_aside = (
-        f" Set aside are {plan.held_out_fraction:.0%} of your patients, chosen by your hospital with a secret of its "
-        f"own{'; no round trains on them' if plan.trains else ''}."
-        if plan.held_out_fraction
-        else ""
-    )
-    noised = release_of_summary(plan, summary).noise_words
-    return f'{times}, as "{summary.name}", one list of {summary.cells:,} numbers: {what}, {noised}.{set_aside}'
-
-
-def _held_words(plan: StudyPlan, summary: SummarySpec) -> str:
-    within = ", ".join(f"{edge:g}" for edge in summary.edges)
-    return (
-        f"a patient's follow-up counts up to where a model expects {plan.privacy.hazard_cap:g} events of that patient, "
-        f"and all gains of a patient together are held within {within} natural logarithms, by the markers and not by "
-        "the outcome"
-    )
-
-
-def _layer_names(plan: StudyPlan) -> str:
-    return ", ".join(each.name for each in plan.model.layers).replace("_", " ")
-
-
-def _promise(plan: StudyPlan) -> Iterator[str]:
+def _promise(plan: StudyPlan, say: Language) -> Iterator[str]:
     cost = cost_of(plan)
     if cost is None:
-        yield (
+        yield say(
             "PROMISE TO A PATIENT: none. Mode `none` adds no noise; with crafted models most patients of a small "
             "hospital could be read back from their sum. Approve it only for data that may be public."
         )
         return
-    reserve = plan.privacy.reserve_rounds
-    planned = f"{plan.training.rounds} rounds{_and_summaries(plan)}"
-    repeated = f"all {reserve} reserve rounds{' and all repeated attempts' if plan.summaries else ''}"
-    if not plan.trains:
-        planned, repeated = _of_it(plan), "all repeated attempts"
-    yield (
-        f"PROMISE TO A PATIENT: epsilon {cost.planned:.2f} at delta {plan.privacy.delta:g} after "
-        f"{planned}; {cost.largest:.2f} if {repeated} are needed, never more. "
-        "Unit: one patient of one hospital; compared: your data with that patient and without. In words: whatever "
-        "anybody concludes from all that leaves, they would conclude nearly as likely had the patient stayed away; no "
-        "event becomes more "
-        f"than {math.exp(cost.largest):.1f} times as likely, but for a chance of {plan.privacy.delta:g}."
+    planned, repeated = _planned(plan, say)
+    yield say(
+        "PROMISE TO A PATIENT: epsilon %(planned)s at delta %(delta)s after %(what)s; %(largest)s if %(repeated)s are "
+        "needed, never more. Unit: one patient of one hospital; compared: your data with that patient and without. In "
+        "words: whatever anybody concludes from all that leaves, they would conclude nearly as likely had the patient "
+        "stayed away; no event becomes more than %(times)s times as likely, but for a chance of %(delta)s.",
+        planned=say.figures(f"{cost.planned:.2f}"),
+        delta=plainly(plan.privacy.delta, say=say),
+        what=planned,
+        largest=say.figures(f"{cost.largest:.2f}"),
+        repeated=repeated,
+        times=say.figures(f"{math.exp(cost.largest):.1f}"),
     )
     shares = plan.privacy.shares
     if shares is not None:
-        yield (
-            f"WHOM YOU TRUST: the noise of a sum is shared. The promise holds against the coordinator together with "
-            f"up to {shares.colluding} of the other hospitals, as long as the others add their shares; sums of fewer "
-            f"than {plan.smallest_roster} hospitals are never made. The coordinator wrote this plan, so a hospital "
-            f"whose card nobody here has compared counts as one of those {shares.colluding}. The noise of the sum is "
-            f"at least {plan.privacy.noise_multiplier:.3g} times the limit."
+        yield say(
+            "WHOM YOU TRUST: the noise of a sum is shared. The promise holds against the coordinator together with up "
+            "to %(colluding)s of the other hospitals, as long as the others add their shares; sums of fewer than "
+            "%(fewest)s hospitals are never made. The coordinator wrote this plan, so a hospital whose card nobody "
+            "here has compared counts as one of those %(colluding)s. The noise of the sum is at least %(times)s times "
+            "the limit.",
+            colluding=shares.colluding,
+            fewest=plan.smallest_roster,
+            times=say.figures(f"{plan.privacy.noise_multiplier:.3g}"),
         )
-    yield (
-        f"TWO HOSPITALS: a patient whom two of the hospitals treat is counted in both: epsilon up to "
-        f"{cost.two_hospitals:.2f}."
+    yield say(
+        "TWO HOSPITALS: a patient whom two of the hospitals treat is counted in both: epsilon up to %(epsilon)s.",
+        epsilon=say.figures(f"{cost.two_hospitals:.2f}"),
     )
 
 
-def _of_it(plan: StudyPlan) -> str:
-    """What a plan without rounds consists of."""
-    return "the figures" if plan.validates is not None else "the count"
+def _planned(plan: StudyPlan, say: Language) -> tuple[str, str]:
+    """After what epsilon is the planned one, and what else may be needed."""
+    if not plan.trains:
+        planned = (
+            say("the figures", context="after") if plan.validates is not None else say("the count", context="after")
+        )
+        return planned, say("all repeated attempts")
+    rounds, reserve = plan.training.rounds, plan.privacy.reserve_rounds
+    if not plan.summaries:
+        return say("%(rounds)s rounds", rounds=rounds), say("all %(reserve)s reserve rounds", reserve=reserve)
+    names = ", ".join(summary.name for summary in plan.summaries)
+    return (
+        say("%(rounds)s rounds and %(summaries)s", rounds=rounds, summaries=names),
+        say("all %(reserve)s reserve rounds and all repeated attempts", reserve=reserve),
+    )
 
 
-def _and_summaries(plan: StudyPlan) -> str:
-    return f" and {', '.join(summary.name for summary in plan.summaries)}" if plan.summaries else ""
-
-
-def _joining(plan: StudyPlan, patients: int | None) -> Iterator[str]:
+def _joining(plan: StudyPlan, patients: int | None, say: Language) -> Iterator[str]:
     cost = cost_of(plan)
     if cost is None:
         return
     sizes = (40, 250, 1000) if patients is None else (patients,)
-    shares = ", ".join(f"{noise_share(plan, patients=size):.0%} for {size:,} patients" for size in sizes)
-    each = "each round" if plan.trains else _of_it(plan)
-    yield (
-        f"WHAT JOINING COSTS: epsilon {cost.planned:.2f} to {cost.largest:.2f} of your data source's budget, the same "
-        f"for a small hospital and a large one. The noise is the same too: in {each} as large as the most that "
-        f"{plan.privacy.noise_multiplier:.1f} patients together could add to a number ({shares}), so a small hospital "
-        f"adds more noise than knowledge. Delta {plan.privacy.delta:g} suits up to {cost.largest_cohort:,} patients."
+    shares = ", ".join(
+        say(
+            "%(share)s%% for %(patients)s patients",
+            share=f"{100 * noise_share(plan, patients=size):.0f}",
+            patients=number_in_words(size, say),
+        )
+        for size in sizes
+    )
+    each = say("each round")
+    if not plan.trains:
+        each = say("the figures", context="in") if plan.validates is not None else say("the count", context="in")
+    yield say(
+        "WHAT JOINING COSTS: epsilon %(planned)s to %(largest)s of your data source's budget, the same for a small "
+        "hospital and a large one. The noise is the same too: in %(each)s as large as the most that %(most)s patients "
+        "together could add to a number (%(shares)s), so a small hospital adds more noise than knowledge. Delta "
+        "%(delta)s suits up to %(cohort)s patients.",
+        planned=say.figures(f"{cost.planned:.2f}"),
+        largest=say.figures(f"{cost.largest:.2f}"),
+        each=each,
+        most=say.figures(f"{plan.privacy.noise_multiplier:.1f}"),
+        shares=shares,
+        delta=plainly(plan.privacy.delta, say=say),
+        cohort=number_in_words(cost.largest_cohort, say),
     )

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from oncofed.treatment.target_trial import TargetTrial
-from oncofed.words.language import ENGLISH, Language
+from oncofed.words.language import ENGLISH, Language, later
 from oncofed.words.names import plain_name
 from oncofed.words.numbers import plainly
 
-PATIENTS_WORDS = "patients who could have got either option"
-SUM_WORDS = (
+SUM_WORDS = later(
     "the sum over all your patients who are compared of how each would change models of which option is chosen, of "
     "death and of being lost, which are handed to nobody"
 )
 
 
-def purpose_words(trial: TargetTrial, unit: str) -> str:
+def purpose_words(trial: TargetTrial, unit: str, *, say: Language = ENGLISH) -> str:
     """For whoever is asked to approve it. unit: of its times."""
-    return (
-        "to compare two treatment options, for groups of patients and never for one. "
-        f"{question_words(trial, unit)} {declared_words(trial)} Nobody draws lots: your hospital's policy must say "
-        "show_treatment_comparison = true."
+    return say(
+        "to compare two treatment options, for groups of patients and never for one. %(question)s %(declared)s Nobody "
+        "draws lots: your hospital's policy must say show_treatment_comparison = true.",
+        question=question_words(trial, unit, say=say),
+        declared=declared_words(trial, say=say),
     )
 
 
@@ -50,41 +50,62 @@ def question_words(trial: TargetTrial, unit: str, *, say: Language = ENGLISH) ->
     )
 
 
-def declared_words(trial: TargetTrial) -> str:
+def declared_words(trial: TargetTrial, *, say: Language = ENGLISH) -> str:
     """By what it is answered: which column says who got what, and what is taken into account."""
-    name, named = plain_name(trial.treatment), ", ".join(map(plain_name, trial.adjust_for))
-    apart = f" The effect is told apart by {' and '.join(map(plain_name, trial.modifiers))}." if trial.modifiers else ""
-    held_against = (
-        f" It is held against {plain_name(trial.negative_outcome)}, which neither option can change."
-        if trial.negative_outcome
-        else ""
-    )
-    known = trial.benchmark
-    benchmark = f" It is held against a randomised trial ({known.source})." if known is not None else ""
-    known_of = " and ".join(map(plain_name, (trial.treatment, *trial.modifiers)))
-    begins = "the landmark" if trial.landmark else "time zero"
-    compared = f" Compared are patients of whom {known_of} {'are' if trial.modifiers else 'is'} recorded, and who were"
-    return (
-        f"{name} says who got which.{compared} under observation from {begins} on. Taken into account: "
-        f"{named}.{apart}{held_against}{benchmark}"
-    )
+    known_of = say(" and ").join(map(plain_name, (trial.treatment, *trial.modifiers)))
+    begins = say("the landmark") if trial.landmark else say("time zero")
+    sentences = [
+        say("%(treatment)s says who got which.", treatment=plain_name(trial.treatment)),
+        say(
+            "Compared are patients of whom %(names)s are recorded, and who were under observation from %(begins)s on.",
+            names=known_of,
+            begins=begins,
+        )
+        if trial.modifiers
+        else say(
+            "Compared are patients of whom %(name)s is recorded, and who were under observation from %(begins)s on.",
+            name=known_of,
+            begins=begins,
+        ),
+        say("Taken into account: %(names)s.", names=", ".join(map(plain_name, trial.adjust_for))),
+    ]
+    if trial.modifiers:
+        sentences.append(say("The effect is told apart by %(names)s.", names=_and(trial.modifiers, say)))
+    if trial.negative_outcome:
+        sentences.append(
+            say(
+                "It is held against %(name)s, which neither option can change.", name=plain_name(trial.negative_outcome)
+            )
+        )
+    if trial.benchmark is not None:
+        sentences.append(say("It is held against a randomised trial (%(source)s).", source=trial.benchmark.source))
+    return " ".join(sentences)
 
 
-def released_words(trial: TargetTrial) -> str:
+def released_words(trial: TargetTrial, *, say: Language = ENGLISH) -> str:
     """What the one list of numbers says of a hospital's patients."""
-    of_groups = f", each by {' and '.join(map(plain_name, trial.modifiers))}" if trial.modifiers else ""
+    of_groups = say(", each by %(names)s", names=_and(trial.modifiers, say)) if trial.modifiers else ""
     told = [
-        f"of your patients who are compared, how many got each option, and how many lived without the event, and how "
-        f"long, with each, weighted by how likely they were to get either{of_groups}",
-        "how alike patients of both options are in what is taken into account",
+        say(
+            "of your patients who are compared, how many got each option, and how many lived without the event, and "
+            "how long, with each, weighted by how likely they were to get either%(groups)s",
+            groups=of_groups,
+        ),
+        say("how alike patients of both options are in what is taken into account"),
     ]
     if trial.negative_outcome:
-        told.append(f"the same of {plain_name(trial.negative_outcome)} alone")
+        told.append(say("the same of %(name)s alone", name=plain_name(trial.negative_outcome)))
     if trial.benchmark is not None and trial.benchmark.eligible:
-        told.append(f"the same of whom the randomised trial would have taken ({'; '.join(trial.benchmark.eligible)})")
+        eligible = "; ".join(trial.benchmark.eligible)
+        told.append(say("the same of whom the randomised trial would have taken (%(eligible)s)", eligible=eligible))
     if trial.required:
-        told.append(f"of how many each of these is recorded: {', '.join(map(plain_name, trial.required))}")
-    return (
-        f"{'; '.join(told)}. It is answered only where the policy says show_treatment_comparison = true, and is of "
-        "groups alone"
+        names = ", ".join(map(plain_name, trial.required))
+        told.append(say("of how many each of these is recorded: %(names)s", names=names))
+    return say(
+        "%(told)s. It is answered only where the policy says show_treatment_comparison = true, and is of groups alone",
+        told="; ".join(told),
     )
+
+
+def _and(names: tuple[str, ...], say: Language) -> str:
+    return say(" and ").join(map(plain_name, names))

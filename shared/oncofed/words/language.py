@@ -75,6 +75,10 @@ class Language:
         """An ISO 8601 moment, to the second."""
         return f"{datetime.fromisoformat(written):{self.moment}}"
 
+    def moment_of(self, moment: datetime) -> str:
+        """To the second, with its zone."""
+        return f"{moment:{self.moment} %Z}".rstrip()
+
     def shown(self, moment: datetime) -> str:
         """To the minute, for the foot of a page. A day has no zero in front only where its month is a word."""
         text = f"{moment:{self.shown_at}}"

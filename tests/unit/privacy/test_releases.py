@@ -425,8 +425,8 @@ def test_the_noise_that_is_drawn_is_the_noise_that_is_charged(kind: str) -> None
     one = release.noise_of_sum(hospitals=1)
     assert one == pytest.approx(share / 2**12)
     assert release.noise_of_sum(hospitals=9) == pytest.approx(3 * one)
-    assert f"{event.noise_multiplier:.3g} times" in release.noise_words
-    assert "limited to length 0.5" in release.noise_words
+    assert f"{event.noise_multiplier:.3g} times" in release.noise_words()
+    assert "limited to length 0.5" in release.noise_words()
 
 
 # What leaves without patients

@@ -57,6 +57,7 @@ from oncofed.errors import Fault, InvalidInput, OncofedError, PrivacyRefusal
 from oncofed.plain_file import OtherKind, plain_bytes
 from oncofed.protocol.options_layout import question_of
 from oncofed.protocol.study_document import StudyDocument, document_bytes, schema_of
+from oncofed.words.language import ENGLISH, Language
 
 MOST_TRIES = 3
 """Then an approval that was begun and never done is given up: its process was killed each time."""
@@ -91,15 +92,15 @@ _REFUSED = {
 }
 
 
-def plan_in_words(folder: NodeFolder, document: StudyDocument, *, columns: int) -> str:
+def plan_in_words(folder: NodeFolder, document: StudyDocument, *, columns: int, say: Language = ENGLISH) -> str:
     """What a plan asks for, and who its hospitals are as far as this one knows."""
     from oncofed.protocol.plan_words import plan_in_words as words_of  # noqa: PLC0415 - these two load torch
     from oncofed.survival.network import parameter_count  # noqa: PLC0415
 
     said = words_of(
-        document.plan, schema_of(document), parameters=parameter_count(document.plan.model), columns=columns
+        document.plan, schema_of(document), parameters=parameter_count(document.plan.model), columns=columns, say=say
     )
-    known = peers_in_words(document.plan, read_policy(folder.policy).peers, site=read_site(folder).name)
+    known = peers_in_words(document.plan, read_policy(folder.policy).peers, site=read_site(folder).name, say=say)
     return f"{said}\n{known}"
 
 

@@ -14,6 +14,7 @@ from oncofed.protocol.cards import card_in_words, card_of
 from oncofed.protocol.enrolment import fingerprint, in_groups
 from oncofed.protocol.plan import Member, StudyPlan
 from oncofed.texts import text_of
+from oncofed.words.language import ENGLISH, Language
 
 
 def add_peer(folder: NodeFolder, *, name: str, card: str) -> None:
@@ -55,26 +56,36 @@ def _add_peer(folder: NodeFolder, *, name: str, card: str, own: str) -> None:
     sync_folder(policy.parent)
 
 
-def peers_in_words(plan: StudyPlan, peers: Sequence[Peer], *, site: str) -> str:
+def peers_in_words(plan: StudyPlan, peers: Sequence[Peer], *, site: str, say: Language = ENGLISH) -> str:
     """Each other hospital of the plan with its card and what is known of it, and the plan's own fingerprint."""
     others = [member for member in plan.members if member.site != site]
     known = {peer.name: peer.card for peer in peers}
     cards = {peer.card for peer in peers}
-    lines = [f"{member.site:24s} {card_in_words(member)}  {_state(member, known, cards)}" for member in others]
+    lines = [f"{member.site:24s} {card_in_words(member)}  {_state(member, known, cards, say)}" for member in others]
     verified = sum(card_of(member) in cards for member in others)
-    lines.append(f"Verified here: {verified} of {len(others)} other hospitals.")
+    lines.append(
+        say("Verified here: %(verified)s of %(others)s other hospitals.", verified=verified, others=len(others))
+    )
     if plan.privacy.shares is not None:
         lines.append(
-            f"This study's noise is shared. It withstands {plan.privacy.colluding} hospitals that side with the "
-            "coordinator, and each that is not verified counts as one: the coordinator could have invented it."
+            say(
+                "This study's noise is shared. It withstands %(colluding)s hospitals that side with the coordinator, "
+                "and each that is not verified counts as one: the coordinator could have invented it.",
+                colluding=plan.privacy.colluding,
+            )
         )
-    lines.append(f"This plan, to compare with the other hospitals: {fingerprint(plan.canonical.encode())}")
+    lines.append(
+        say(
+            "This plan, to compare with the other hospitals: %(fingerprint)s",
+            fingerprint=fingerprint(plan.canonical.encode()),
+        )
+    )
     return "\n".join(lines)
 
 
-def _state(member: Member, known: dict[str, str], cards: set[str]) -> str:
+def _state(member: Member, known: dict[str, str], cards: set[str], say: Language) -> str:
     if card_of(member) in cards:
-        return "verified"
+        return say("verified")
     if member.site in known:
-        return "NOT the card that was verified for it: ask that hospital"
-    return "not verified"
+        return say("NOT the card that was verified for it: ask that hospital")
+    return say("not verified")

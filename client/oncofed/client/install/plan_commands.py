@@ -27,13 +27,15 @@ _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 @NODE
 @click.option("--add", "plan_file", metavar="PLAN", type=_FILE, help="Keep a plan that came by mail.")
 @click.option("--show", "shown", metavar="HASH", help="Say in words what a plan asks for.")
-def plans(folder: NodeFolder, plan_file: Path | None, shown: str | None) -> None:
+@click.option("--language", type=click.Choice(["en", "de"]), default="en", show_default=True, help="Of these words.")
+def plans(folder: NodeFolder, plan_file: Path | None, shown: str | None, language: str) -> None:
     """List the plans that this hospital was offered, or say what one asks for.
 
     \b
     Examples:
       oncofed site plans NODE
       oncofed site plans NODE --show 4f1c
+      oncofed site plans NODE --show 4f1c --language de
     """
     from oncofed.client.install.inbox import looked_at, offered_plans, refuse_unread
     from oncofed.plain_file import file_content
@@ -46,7 +48,7 @@ def plans(folder: NodeFolder, plan_file: Path | None, shown: str | None) -> None
         _add(folder, mailed, where=plan_file.name)
         looked_at(folder, sealed_document(mailed).plan_hash)
     if shown is not None:
-        click.echo(_in_words(folder, looked_at(folder, shown).document))
+        click.echo(_in_words(folder, looked_at(folder, shown).document, language))
         return
     found = offered_plans(folder)
     for plan in found.read:
@@ -87,11 +89,12 @@ def _add(folder: NodeFolder, document: bytes, *, where: str) -> None:
         raise InvalidInput([Fault(where, "is not a plan for this hospital", remedy)])
 
 
-def _in_words(folder: NodeFolder, document: StudyDocument) -> str:
+def _in_words(folder: NodeFolder, document: StudyDocument, language: str = "en") -> str:
     from oncofed.client.install.deciding import plan_in_words
     from oncofed.texts import terminal_columns
+    from oncofed.words.languages import language_called
 
-    return plan_in_words(folder, document, columns=terminal_columns())
+    return plan_in_words(folder, document, columns=terminal_columns(), say=language_called(language))
 
 
 _AS = click.option(

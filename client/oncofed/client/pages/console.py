@@ -39,7 +39,7 @@ from oncofed.client.records.wishes import (
 from oncofed.errors import InvalidInput, RecordFailure
 from oncofed.protocol.plan import StudyPlan
 from oncofed.running import parts_of
-from oncofed.words.language import later
+from oncofed.words.language import ENGLISH, Language, later
 
 _COLUMNS = 80
 _GOES_ON = "\n  "
@@ -173,7 +173,7 @@ class Console:
         )
         return lines, found
 
-    def plan(self, plan_hash: str) -> PlanPage:
+    def plan(self, plan_hash: str, *, say: Language = ENGLISH) -> PlanPage:
         """From now on it gives way to none, since somebody looks at it. Raises InvalidInput, RecordDamaged."""
         plan, now = looked_at(self.folder, plan_hash, self.known.decisions), datetime.now(UTC)
         agreed, wishes, may = plan.document.plan, self.known.wishes(plan.plan_hash), may_wish(self.folder)
@@ -182,7 +182,7 @@ class Console:
         sources: tuple[SourceBudget, ...] = ()
         try:  # who declines needs neither rules nor ledger
             policy = read_policy(self.folder.policy)
-            words = plan_in_words(self.folder, plan.document, columns=_COLUMNS).replace(_GOES_ON, " ")
+            words = plan_in_words(self.folder, plan.document, columns=_COLUMNS, say=say).replace(_GOES_ON, " ")
             sources = tuple(self._budget(agreed, source, policy) for source in policy.sources)
             is_due, persons = due(wishes, policy, now=now, may=may) is not None, policy.persons_to_approve
         except (InvalidInput, RecordFailure) as failed:

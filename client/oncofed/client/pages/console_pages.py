@@ -94,7 +94,7 @@ def _plan(visit: Visit, plan_hash: str, said: str, *, status: int) -> Response:
     try:
         if not _HASH.fullmatch(plan_hash):
             raise InvalidInput([])
-        shown = console.plan(plan_hash)
+        shown = console.plan(plan_hash, say=visit.say)
     except (InvalidInput, RecordDamaged):
         said = later("No plan with this hash can be read here. The list of plans says which there are.")
         raise refusal(visit, "unknown_plan", 404, said) from None

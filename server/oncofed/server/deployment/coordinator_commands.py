@@ -47,6 +47,7 @@ def coordinator() -> None:
       oncofed coordinator pages COORD
       oncofed coordinator resume COORD
       oncofed coordinator report COORD --out lung.html
+      oncofed coordinator report COORD --out lunge.html --language de
       oncofed coordinator suspend COORD charite
       oncofed coordinator change COORD --address fl2.example.org:9443 --out acceptances
     """
@@ -296,20 +297,23 @@ def stop(folder: CoordinatorFolder, study: str | None) -> None:
 @FOLDER
 @STUDY
 @click.option("--out", required=True, metavar="FILE.html", type=click.Path(dir_okay=False, path_type=Path))
-def report(folder: CoordinatorFolder, study: str | None, out: Path) -> None:
+@click.option("--language", type=click.Choice(["en", "de"]), default="en", show_default=True, help="Of the report.")
+def report(folder: CoordinatorFolder, study: str | None, out: Path, language: str) -> None:
     """Write the study's report: one page, readable offline.
 
     \b
     Example:
       oncofed coordinator report COORD --out lung.html
+      oncofed coordinator report COORD --out lunge.html --language de
     """
     from oncofed.server.deployment.runs import find_study
     from oncofed.server.deployment.study_files import note_written
     from oncofed.server.report.page import write_report
     from oncofed.server.report.reading import read_deployed_study
+    from oncofed.words.languages import language_called
 
     path = folder.study(find_study(folder, study))
-    write_report(read_deployed_study(path), out)
+    write_report(read_deployed_study(path), out, say=language_called(language))
     note_written(path, "report", out)
     click.echo(f"Look at {out}")
 

@@ -169,22 +169,33 @@ def _positive_numbers(option: str, text: str, faults: list[Fault], *, whole: boo
 @COUNTS
 @VALIDATES
 @COMPARES
-def show(study_file: Path, patients: int | None, counts: bool, validates: bool, compares: bool) -> None:
+@click.option("--language", type=click.Choice(["en", "de"]), default="en", show_default=True, help="Of the words.")
+def show(study_file: Path, patients: int | None, counts: bool, validates: bool, compares: bool, language: str) -> None:
     """Say in words what a study asks of a hospital and promises its patients.
 
     \b
     Examples:
       oncofed study show lung/study.toml --patients 400
       oncofed study show lung/study.toml --readiness
+      oncofed study show lung/study.toml --language de
       oncofed study show lung.plan.json
     """
     # Imported here so that `oncofed --help` answers at once.
     from oncofed.protocol.plan_words import plan_in_words  # noqa: PLC0415
     from oncofed.survival.network import parameter_count  # noqa: PLC0415
+    from oncofed.words.languages import language_called  # noqa: PLC0415
 
     plan, schema = _read(study_file, readiness=counts, validation=validates, options=compares)
     parameters = parameter_count(plan.model)
-    click.echo(plan_in_words(plan, schema, parameters=parameters, columns=terminal_columns(), patients=patients))
+    words = plan_in_words(
+        plan,
+        schema,
+        parameters=parameters,
+        columns=terminal_columns(),
+        patients=patients,
+        say=language_called(language),
+    )
+    click.echo(words)
 
 
 @study.command("hash")

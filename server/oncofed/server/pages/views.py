@@ -241,8 +241,10 @@ def study_view(
         ),
         cost=cost_of(study.plan),
         delta=study.plan.privacy.delta,
-        events=tuple(reversed(events_of(study))),
-        delivered=tuple(delivered_of(study)),
+        events=tuple(
+            (when, title.text, [line.text for line in lines]) for when, title, lines in reversed(events_of(study))
+        ),
+        delivered=tuple((site, word.text) for site, word in delivered_of(study)),
         written=tuple((each, moment(each.at, now=now), os.path.exists(each.path)) for each in written),
         folder=status.folder / "studies" / found.plan_hash,
         quorum=study.plan.quorum,

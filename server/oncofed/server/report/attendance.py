@@ -12,6 +12,7 @@ from enum import StrEnum
 from oncofed.errors import RefusalCode
 from oncofed.server.report.study import DeployedStudy, RoundRow
 from oncofed.server.rounds.admission import REFUSAL_WORDS
+from oncofed.words.language import ENGLISH, Language, later
 
 _REFUSED = "refused: "
 _NOT_THERE = ("no answer", "the node is unavailable", "the question was lost", "the answer was lost")
@@ -20,12 +21,12 @@ _NOT_THERE = ("no answer", "the node is unavailable", "the question was lost", "
 class Presence(StrEnum):
     """What became of one hospital in one round; the value is the legend's."""
 
-    ANSWERED = "answered"
-    SILENT = "no answer"
-    REFUSED = "refused by the hospital"
-    NOT_ADMITTED = "answer not admitted"
-    UNRECORDED = "not recorded"
-    AHEAD = "still to come"
+    ANSWERED = later("answered")
+    SILENT = later("no answer")
+    REFUSED = later("refused by the hospital")
+    NOT_ADMITTED = later("answer not admitted")
+    UNRECORDED = later("not recorded")
+    AHEAD = later("still to come")
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def lack_of(reason: str) -> str:
     return "no_answer" if reason.startswith(_NOT_THERE) else "not_admitted"
 
 
-def in_ranges(numbers: Iterable[int]) -> str:
+def in_ranges(numbers: Iterable[int], *, say: Language = ENGLISH) -> str:
     """Rising numbers in short: "1, 3 to 5, 9"."""
     parts: list[tuple[int, int]] = []
     for number in numbers:
@@ -98,4 +99,4 @@ def in_ranges(numbers: Iterable[int]) -> str:
             parts[-1] = (parts[-1][0], number)
         else:
             parts.append((number, number))
-    return ", ".join(str(low) if low == high else f"{low} to {high}" for low, high in parts)
+    return ", ".join(str(low) if low == high else say("%(low)s to %(high)s", low=low, high=high) for low, high in parts)

@@ -20,8 +20,9 @@ from oncofed.cohort.encoding import Column, Role, columns
 from oncofed.cohort.schema import Kind, Marker, StudySchema
 from oncofed.explanation.training_noise import deviation, in_words
 from oncofed.protocol.plan import ModelSpec, StudyPlan
-from oncofed.words.markers import is_decimal_logarithm, shown_unit, source_label
-from oncofed.words.names import plain_name
+from oncofed.words.language import ENGLISH, Language
+from oncofed.words.markers import category_label, is_decimal_logarithm, shown_unit, source_label
+from oncofed.words.numbers import plainly
 
 
 @dataclass(frozen=True)
@@ -34,7 +35,7 @@ class LinearEffect:
 
 
 def linear_effects(
-    model: ModelSpec, schema: StudySchema, weights: NDArray[np.float64]
+    model: ModelSpec, schema: StudySchema, weights: NDArray[np.float64], *, say: Language = ENGLISH
 ) -> dict[str, tuple[LinearEffect, ...]]:
     """By endpoint, each effect of the linear part, strongest first; empty when the network has no linear part."""
     if not model.linear_branch:
@@ -47,7 +48,7 @@ def linear_effects(
     effects = {}
     for endpoint, row in zip(model.endpoints, rows, strict=True):
         found = [
-            _effect(column, markers.get(column.source), schema, float(weight))
+            _effect(column, markers.get(column.source), schema, float(weight), say)
             for column, weight in zip(inputs, row, strict=True)
         ]
         # Rounding would leave order to chance where two are equal, so the schema's order decides then.
@@ -70,23 +71,32 @@ def against_noise(plan: StudyPlan, schema: StudySchema, weights: NDArray[np.floa
     return {source: in_words(times) for source, times in largest.items()}
 
 
-def _effect(column: Column, marker: Marker | None, schema: StudySchema, weight: float) -> LinearEffect:
-    name = source_label(schema, column.source)
+def _effect(column: Column, marker: Marker | None, schema: StudySchema, weight: float, say: Language) -> LinearEffect:
+    name = source_label(schema, column.source, say=say)
     if column.role is Role.CATEGORY:
         assert marker is not None
-        step = f"{plain_name(column.category)} against {plain_name(marker.reference_category)}"
+        step = say(
+            "%(category)s against %(reference)s",
+            category=category_label(marker, column.category, say=say),
+            reference=category_label(marker, marker.reference_category, say=say),
+        )
         return LinearEffect(name, step, weight * column.weight)
     if column.role is Role.MISSING or marker is None:
-        against = "measured" if marker is None else "its reference value"
-        return LinearEffect(name, f"not measured, against {against}", weight * column.weight)
+        step = (
+            say("not measured, against measured")
+            if marker is None
+            else say("not measured, against its reference value")
+        )
+        return LinearEffect(name, step, weight * column.weight)
     if marker.kind is Kind.BINARY:
         limit = schema.largest_encoded_value
         low, high = np.clip((np.array([0.0, 1.0]) - marker.centre) / marker.scale, -limit, limit)
-        return LinearEffect(name, "yes against no", weight * column.weight * float(high - low))
-    return LinearEffect(name, _one_scale_more(marker), weight * column.weight)
+        return LinearEffect(name, say("yes against no"), weight * column.weight * float(high - low))
+    return LinearEffect(name, _one_scale_more(marker, say), weight * column.weight)
 
 
-def _one_scale_more(marker: Marker) -> str:
+def _one_scale_more(marker: Marker, say: Language) -> str:
     if is_decimal_logarithm(marker):
-        return f"{10.0**marker.scale:.2g} times as much"
-    return f"{marker.scale:g} {shown_unit(marker)}".rstrip() + " more"
+        return say("%(factor)s times as much", factor=say.figures(f"{10.0**marker.scale:.2g}"))
+    amount = f"{plainly(marker.scale, say=say)} {shown_unit(marker, say=say)}".rstrip()
+    return say("%(amount)s more", amount=amount)

@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 
 from oncofed.protocol.options_layout import question_of
-from oncofed.protocol.plan import StudyPlan
 from oncofed.protocol.plan_words import PlanCost, cost_of, plan_in_words
 from oncofed.protocol.summary_spec import HELD_OUT_KINDS, SummaryKind
 from oncofed.server.evaluation.calibration import measured_calibration
@@ -26,10 +25,11 @@ from oncofed.server.evaluation.measured import Measured, measured
 from oncofed.server.evaluation.options import released_options
 from oncofed.server.evaluation.readiness import counted as counted_patients
 from oncofed.server.evaluation.validation import CaseMix, validated
-from oncofed.server.report.attendance import in_ranges, presence, troubles
+from oncofed.server.report.attendance import Trouble, in_ranges, presence, troubles
 from oncofed.server.report.between_hospitals import BetweenHospitals, between_hospitals, who_counts
 from oncofed.server.report.html_page import rendered, write_page
 from oncofed.server.report.linear_effects import LinearEffect, against_noise, linear_effects
+from oncofed.server.report.noted import Noted, delivered_in_words, noted, noted_event
 from oncofed.server.report.plots import (
     STRONGEST,
     attendance_picture,
@@ -42,36 +42,26 @@ from oncofed.server.report.released_explanations import page_of_markers
 from oncofed.server.report.released_options import page_of_options
 from oncofed.server.report.spending import site_costs
 from oncofed.server.report.study import DeployedStudy, state_in_words
+from oncofed.server.report.study_facts import identity_facts, model_facts, promise_facts
 from oncofed.server.rounds.explanation_votes import released_explanations, summary_of
+from oncofed.words.language import ENGLISH, Language
+from oncofed.words.markers import endpoint_called, source_label
 from oncofed.words.names import MODALITY_NAMES, one_line, plain_name
-from oncofed.words.numbers import counted, decimals, scientific, whole
+from oncofed.words.numbers import decimals, whole
 from oncofed.words.time_shapes import when_words
 
-Facts = list[tuple[str, str]]
 
-_TIME = "%Y-%m-%d %H:%M:%S %Z"
-_COUNTING = ("hospital counts who is there", "hospitals count who is there")
-_MEASURING = (
-    "hospital measures a model that it did not train",
-    "hospitals measure a model that they did not train",
-)
-_DELIVERED = {
-    "accepted": "accepted: checked against the coordinator's key and kept",
-    "refused": "refused: not of a plan this hospital approved, not rightly signed, or of another form",
-}
-
-
-def write_report(study: DeployedStudy, path: Path) -> None:
+def write_report(study: DeployedStudy, path: Path, *, say: Language = ENGLISH) -> None:
     """Write the page: whole, or not at all. An existing file is replaced."""
-    write_page(render_report(study), path)
+    write_page(render_report(study, say=say), path)
 
 
-def render_report(study: DeployedStudy) -> str:
+def render_report(study: DeployedStudy, *, say: Language = ENGLISH) -> str:
     """The page as text."""
-    return rendered("oncofed.server.report", _content(study))
+    return rendered("oncofed.server.report", _content(study, say), say=say)
 
 
-def _content(study: DeployedStudy) -> dict[str, Any]:
+def _content(study: DeployedStudy, say: Language) -> dict[str, Any]:
     plan = study.plan
     cost = cost_of(plan)
     found = troubles(study)
@@ -79,112 +69,133 @@ def _content(study: DeployedStudy) -> dict[str, Any]:
         "title": plain_name(plan.study),
         "plan": plan,
         "study": study,
-        "state": state_in_words(study),
-        "answer": _answer(study, cost),
+        "called": _called(study, say),
+        "state": state_in_words(study, say=say),
+        "answer": _answer(study, cost, say),
         "private": plan.privacy.mode.private,
         "cost": cost,
-        "promise": _promise(plan, cost),
+        "promise": promise_facts(plan, cost, say=say),
         "site_costs": [(one_line(each.site), each) for each in site_costs(study)],
         "mean_answering": _mean_answering(study),
         "counts": counted_patients(plan, study.schema, study.summaries),
         "attendance_figure": None
         if not plan.trains
-        else attendance_picture(presence(study), repeated=[row.round for row in study.rounds if row.attempt > 0]),
+        else attendance_picture(
+            presence(study), repeated=[row.round for row in study.rounds if row.attempt > 0], say=say
+        ),
         "repeated": [(row.round, row.attempt + 1) for row in study.rounds if row.attempt > 0],
-        "unrecorded": in_ranges(study.unrecorded),
-        "troubles": [
-            (one_line(each.site), one_line(each.reason), len(each.rounds), in_ranges(each.rounds)) for each in found
-        ],
-        "meanings": sorted({(each.reason, each.explained) for each in found if each.explained}),
-        "events": events_of(study),
-        "rounds_figure": rounds_picture(study.rounds, planned=plan.training.rounds),
-        "rounds_words": _rounds_words(study),
-        "model_facts": _model_facts(study),
-        "delivered": delivered_of(study),
+        "unrecorded": in_ranges(study.unrecorded, say=say),
+        "troubles": [_trouble(each, say) for each in found],
+        "meanings": sorted(
+            {(noted(each.reason, say=say).text, say(each.explained)) for each in found if each.explained}
+        ),
+        "events": events_of(study, say=say),
+        "rounds_figure": rounds_picture(study.rounds, planned=plan.training.rounds, say=say),
+        "rounds_words": _rounds_words(study, say),
+        "model_facts": model_facts(study, say=say),
+        "delivered": delivered_of(study, say=say),
         "measured": _measured(study),
-        "calibration": _calibration(study),
+        "calibration": _calibration(study, say),
         "gains": None if study.weights is None else released_gains(plan, study.summaries),
-        "modality_names": MODALITY_NAMES,
+        "modality_names": {each: say(name) for each, name in MODALITY_NAMES.items()},
         "evaluation_planned": plan.measures,
         "unreleased": [
             plain_name(each.name)
             for each in plan.summaries
             if each.kind in HELD_OUT_KINDS and each.name not in study.summaries
         ],
-        "validated": _validated(study),
-        "options": _options(study),
-        "who_counts": who_counts(),
+        "validated": _validated(study, say),
+        "options": _options(study, say),
+        "who_counts": who_counts(say),
         "answered": max((len(each.answered) for each in study.summaries.values()), default=0),
-        **_key_markers(study),
-        "unit": plan.model.grid.unit,
-        "effects": _effects(study),
-        "when_words": when_words(plan.model),
-        "identity": _identity(study),
-        "plan_words": plan_in_words(plan, study.schema, parameters=plan.model.parameters).split("\n\n"),
+        **_key_markers(study, say),
+        "unit": say(plan.model.grid.unit, context="dative"),
+        "effects": _effects(study, say),
+        "when_words": when_words(plan.model, say=say),
+        "identity": identity_facts(plan, say=say),
+        "plan_words": plan_in_words(plan, study.schema, parameters=plan.model.parameters, say=say).split("\n\n"),
     }
 
 
-def _answer(study: DeployedStudy, cost: PlanCost | None) -> str:
-    plan = study.plan
-    promised = (
-        "no privacy is promised (mode none)"
-        if cost is None
-        else f"a patient is promised epsilon {cost.planned:.2f}, at most {cost.largest:.2f} with repeated "
-        f"{'rounds' if plan.trains else 'attempts'}"
-    )
-    does = ("hospital trains one model", "hospitals train one model")
+def _called(study: DeployedStudy, say: Language) -> Mapping[str, str]:
+    """What endpoints and markers, or modalities, are called on the page; in English as the schema has them."""
+    schema = study.schema
+    endpoints = {each: _endpoint(study, each, say) for each in study.plan.model.endpoints}
+    if say.code == ENGLISH.code:
+        return endpoints
+    modalities = {each.value: say(name) for each, name in MODALITY_NAMES.items()}
+    return modalities | {each.name: source_label(schema, each.name, say=say) for each in schema.markers} | endpoints
+
+
+def _endpoint(study: DeployedStudy, name: str, say: Language) -> str:
+    return plain_name(name) if say.code == ENGLISH.code else endpoint_called(study.schema, name, say=say)
+
+
+def _trouble(each: Trouble, say: Language) -> tuple[str, Noted, int, str]:
+    return one_line(each.site), noted(each.reason, say=say), len(each.rounds), in_ranges(each.rounds, say=say)
+
+
+def _answer(study: DeployedStudy, cost: PlanCost | None, say: Language) -> str:
+    state = say("State: %(state)s.", state=state_in_words(study, say=say))
+    return f"{_does(study, say)}; {_promised(study, cost, say)}. {state}"
+
+
+def _does(study: DeployedStudy, say: Language) -> str:
+    plan, hospitals = study.plan, len(study.plan.roster)
     if plan.target_trial is not None:
-        compare = counted(len(plan.roster), "hospital compares", "hospitals compare")
-        return (
-            f"{compare} {' and '.join(map(one_line, plan.target_trial.options))}; {promised}. State: "
-            f"{state_in_words(study)}."
+        options = say(" and ").join(map(one_line, plan.target_trial.options))
+        return say.several(
+            "%(count)s hospital compares %(options)s",
+            "%(count)s hospitals compare %(options)s",
+            hospitals,
+            options=options,
         )
-    if not plan.trains:
-        does = _COUNTING if plan.validates is None else _MEASURING
-    return (
-        f"{counted(len(plan.roster), *does)} for "
-        f"{', '.join(map(plain_name, plan.model.endpoints))}; {promised}. State: {state_in_words(study)}."
+    endpoints = ", ".join(_endpoint(study, each, say) for each in plan.model.endpoints)
+    if plan.trains:
+        return say.several(
+            "%(count)s hospital trains one model for %(endpoints)s",
+            "%(count)s hospitals train one model for %(endpoints)s",
+            hospitals,
+            endpoints=endpoints,
+        )
+    if plan.validates is None:
+        return say.several(
+            "%(count)s hospital counts who is there for %(endpoints)s",
+            "%(count)s hospitals count who is there for %(endpoints)s",
+            hospitals,
+            endpoints=endpoints,
+        )
+    return say.several(
+        "%(count)s hospital measures a model that it did not train for %(endpoints)s",
+        "%(count)s hospitals measure a model that they did not train for %(endpoints)s",
+        hospitals,
+        endpoints=endpoints,
     )
 
 
-def events_of(study: DeployedStudy) -> list[tuple[str, str, list[str]]]:
+def _promised(study: DeployedStudy, cost: PlanCost | None, say: Language) -> str:
+    if cost is None:
+        return say("no privacy is promised (mode none)")
+    figures = {"planned": decimals(cost.planned, 2, say=say), "largest": decimals(cost.largest, 2, say=say)}
+    if study.plan.trains:
+        return say(
+            "a patient is promised epsilon %(planned)s, at most %(largest)s with repeated rounds",
+            **figures,
+        )
+    return say("a patient is promised epsilon %(planned)s, at most %(largest)s with repeated attempts", **figures)
+
+
+def events_of(study: DeployedStudy, *, say: Language = ENGLISH) -> list[tuple[str, Noted, list[Noted]]]:
     """(when, what, in words). The same thing again and again, such as waiting for a hospital, is one entry."""
     entries = []
-    for (event, words), same in groupby(study.events, key=lambda each: (each.event, each.words)):
-        times = [each.at for each in same]
-        when = f"{times[0]:{_TIME}}".strip()
-        again = f"{len(times)} times, the last at {times[-1]:{_TIME}}".strip()
-        lines = [*(line for line in words.splitlines() if line.strip()), *([again] if len(times) > 1 else [])]
-        entries.append((when, one_line(event), [one_line(line) for line in lines]))
+    for _, same in groupby(study.events, key=lambda each: (each.event, each.words)):
+        events = list(same)
+        title, *lines = noted_event(events[0], sites=study.plan.roster, say=say)
+        if len(events) > 1:
+            last = say.moment_of(events[-1].at)
+            lines.append(Noted(say("%(times)s times, the last at %(last)s", times=len(events), last=last)))
+        entries.append((say.moment_of(events[0].at), title, lines))
     return entries
-
-
-def _promise(plan: StudyPlan, cost: PlanCost | None) -> Facts:
-    if cost is None:
-        return [("Mode", "none: no noise, and so no promise")]
-    return [
-        *(_promise_of_rounds(plan, cost) if plan.trains else _promise_without_rounds(plan, cost)),
-        ("Epsilon of a patient of two hospitals", f"up to {cost.two_hospitals:.2f}"),
-        ("Delta", scientific(plan.privacy.delta)),
-        ("Suits hospitals of", f"up to {whole(cost.largest_cohort)} patients"),
-        ("Unit and neighbours", "one patient of one hospital; tables with and without that patient"),
-        ("Noise multiplier", f"{plan.privacy.noise_multiplier:.4g}"),
-        ("Whose noise", _whose_noise(plan)),
-    ]
-
-
-def _promise_of_rounds(plan: StudyPlan, cost: PlanCost) -> Facts:
-    rounds, reserve = plan.training.rounds, plan.privacy.reserve_rounds
-    also = f" and {', '.join(plain_name(each.name) for each in plan.summaries)}" if plan.summaries else ""
-    return [
-        (f"Epsilon after {counted(rounds, 'planned round', 'planned rounds')}{also}", f"{cost.planned:.2f}"),
-        (f"Epsilon with {counted(reserve, 'round', 'rounds')} of reserve", f"{cost.largest:.2f}, never more"),
-    ]
-
-
-def _promise_without_rounds(plan: StudyPlan, cost: PlanCost) -> Facts:
-    what = "figures" if plan.validates is not None else "count"
-    return [(f"Epsilon of the {what}, all attempts", f"{cost.largest:.2f}, never more")]
 
 
 def _measured(study: DeployedStudy) -> Measured | None:
@@ -193,129 +204,97 @@ def _measured(study: DeployedStudy) -> Measured | None:
     return measured(study.plan, study.summaries, study.weights, competing=study.schema.competing_names)
 
 
-def _calibration(study: DeployedStudy) -> PageOfCalibration | None:
+def _calibration(study: DeployedStudy, say: Language) -> PageOfCalibration | None:
     found = None if study.weights is None else measured_calibration(study.plan, study.summaries)
-    return None if found is None else page_of_calibration(found, study.schema)
+    return None if found is None else page_of_calibration(found, study.schema, say=say)
 
 
-def _validated(study: DeployedStudy) -> list[tuple[str, tuple[BetweenHospitals, ...], tuple[CaseMix, ...]]]:
+def _validated(
+    study: DeployedStudy, say: Language
+) -> list[tuple[str, tuple[BetweenHospitals, ...], tuple[CaseMix, ...]]]:
     return [
-        (endpoint, between_hospitals(ratio=found.ratio, slope=found.slope, c_index=None), found.case_mix)
+        (
+            _endpoint(study, endpoint, say),
+            between_hospitals(ratio=found.ratio, slope=found.slope, c_index=None, say=say),
+            found.case_mix,
+        )
         for endpoint, found in validated(study.plan, study.summaries).items()
     ]
 
 
-def _options(study: DeployedStudy) -> dict[str, Any] | None:
+def _options(study: DeployedStudy, say: Language) -> dict[str, Any] | None:
     question = question_of(study.plan, study.schema)
     if question is None:
         return None
-    return page_of_options(question, released_options(study.plan, question, study.summaries))
+    return page_of_options(question, released_options(study.plan, question, study.summaries), say=say)
 
 
 def _against_noise(study: DeployedStudy) -> Mapping[str, str]:
     return {} if study.weights is None else against_noise(study.plan, study.schema, study.weights)
 
 
-def _key_markers(study: DeployedStudy) -> dict[str, Any]:
+def _key_markers(study: DeployedStudy, say: Language) -> dict[str, Any]:
     found = None if study.weights is None else released_explanations(study.plan, study.schema, study.summaries)
-    told = None if found is None else page_of_markers(found, study.plan, study.schema, _against_noise(study))
+    told = None if found is None else page_of_markers(found, study.plan, study.schema, _against_noise(study), say=say)
     return {
         "key_markers": told,
-        "key_markers_figure": None if told is None else key_markers_picture(told.rows, alternative=told.alternative),
+        "key_markers_figure": None
+        if told is None
+        else key_markers_picture(told.rows, alternative=told.alternative, say=say),
         "key_markers_planned": summary_of(study.plan, SummaryKind.KEY_MARKERS) is not None,
     }
-
-
-def _whose_noise(plan: StudyPlan) -> str:
-    shares = plan.privacy.shares
-    if shares is None:
-        return "every hospital's own, in full: it trusts nobody"
-    return (
-        f"a sum's, shared under masks by {whole(shares.sites)} hospitals, of which {whole(shares.dropouts)} may be "
-        f"missing and {whole(shares.colluding)} may side with the coordinator; the others are trusted to add theirs"
-    )
 
 
 def _mean_answering(study: DeployedStudy) -> float | None:
     return float(np.mean([len(row.answered) for row in study.rounds])) if study.rounds else None
 
 
-def _rounds_words(study: DeployedStudy) -> str:
+def _rounds_words(study: DeployedStudy, say: Language) -> str:
     rows = study.rounds
     if not rows:
         return ""
     seconds = np.array([row.seconds for row in rows])
     down, up = sum(row.bytes_down for row in rows), sum(row.bytes_up for row in rows)
     first, last = min(row.finished_at for row in rows), max(row.finished_at for row in rows)
-    return (
-        f"{counted(len(rows), 'round', 'rounds')} on record, the first finished {first:{_TIME}}".rstrip()
-        + f", the last {last:{_TIME}}".rstrip()
-        + f". A round took {decimals(float(np.median(seconds)), 1)} seconds in the middle and "
-        f"{decimals(float(seconds.max()), 1)} at most. In all, {_megabytes(down)} went to the hospitals and "
-        f"{_megabytes(up)} came back."
+    return say.several(
+        "%(count)s round on record, the first finished %(first)s, the last %(last)s. A round took %(median)s seconds "
+        "in the middle and %(most)s at most. In all, %(down)s went to the hospitals and %(up)s came back.",
+        "%(count)s rounds on record, the first finished %(first)s, the last %(last)s. A round took %(median)s seconds "
+        "in the middle and %(most)s at most. In all, %(down)s went to the hospitals and %(up)s came back.",
+        len(rows),
+        first=say.moment_of(first),
+        last=say.moment_of(last),
+        median=decimals(float(np.median(seconds)), 1, say=say),
+        most=decimals(float(seconds.max()), 1, say=say),
+        down=_megabytes(down, say),
+        up=_megabytes(up, say),
     )
 
 
-def _megabytes(count: int) -> str:
-    return f"{decimals(count / 1e6, 1)} MB" if count >= 100_000 else f"{whole(count)} bytes"
+def _megabytes(count: int, say: Language) -> str:
+    if count >= 100_000:
+        return f"{decimals(count / 1e6, 1, say=say)} MB"
+    return say("%(count)s bytes", count=whole(count, say=say))
 
 
-def _model_facts(study: DeployedStudy) -> Facts:
-    model = study.plan.model
-    hidden = " and ".join(map(str, model.hidden_units)) or "none"
-    return [
-        ("SHA-256 of the file", study.model_sha256 or "not released yet"),
-        ("Signature (Ed25519)", study.signature or "not released yet"),
-        ("Coordinator's key", _signer(study.plan) or "not in the plan"),
-        *([] if study.plan.validates is None else [("Trained by the plan", study.plan.validates.plan_hash)]),
-        ("Parameters", whole(model.parameters)),
-        ("Inputs", whole(model.columns)),
-        ("ReLU units", f"{hidden}, {'and a' if model.linear_branch else 'without a'} linear part"),
-    ]
-
-
-def _signer(plan: StudyPlan) -> str:
-    """Of the model."""
-    return plan.coordinator_public_key if plan.validates is None else plan.validates.coordinator_public_key
-
-
-def delivered_of(study: DeployedStudy) -> list[tuple[str, str]]:
+def delivered_of(study: DeployedStudy, *, say: Language = ENGLISH) -> list[tuple[str, Noted]]:
     """Every hospital once study.delivered names one, else none."""
     if not study.delivered:
         return []
     said = {site: study.delivered.get(site, "not asked") for site in (*study.plan.roster, *sorted(study.delivered))}
-    return [(one_line(site), _DELIVERED.get(word, one_line(word))) for site, word in said.items()]
+    return [(one_line(site), delivered_in_words(word, say=say)) for site, word in said.items()]
 
 
-def _effects(study: DeployedStudy) -> list[tuple[str, tuple[LinearEffect, ...], Any]]:
+def _effects(study: DeployedStudy, say: Language) -> list[tuple[str, tuple[LinearEffect, ...], Any]]:
     """(endpoint, strongest effects, figure), an entry for each endpoint; none without a model or a linear part."""
     if study.weights is None:
         return []
-    by_endpoint = linear_effects(study.plan.model, study.schema, study.weights)
+    by_endpoint = linear_effects(study.plan.model, study.schema, study.weights, say=say)
     return [
         (
-            plain_name(endpoint),
+            _endpoint(study, endpoint, say),
             tuple(effect for effect in effects[:STRONGEST] if effect.log_hazard_ratio != 0),
-            effects_picture(effects, endpoint=plain_name(endpoint)),
+            effects_picture(effects, endpoint=_endpoint(study, endpoint, say), say=say),
         )
         for endpoint, effects in by_endpoint.items()
-    ]
-
-
-def _identity(study: DeployedStudy) -> Facts:
-    plan = study.plan
-    return [
-        ("Study", plan.study),
-        ("Plan hash", plan.hash),
-        ("Schema hash", plan.schema_hash),
-        ("Program bundle, SHA-256", plan.bundle_sha256 or "not in the plan"),
-        ("Quorum", f"{whole(plan.quorum)} of {whole(len(plan.roster))} hospitals"),
-        (
-            "Training",
-            f"{plan.training.mode.value}, {plan.training.strategy.value}, {whole(plan.training.rounds)} rounds"
-            if plan.trains
-            else "none: it only counts"
-            if plan.validates is None
-            else "none: it measures a model of another plan",
-        ),
     ]

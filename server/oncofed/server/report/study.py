@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from oncofed.cohort.schema import StudySchema
 from oncofed.protocol.plan import StudyPlan
 from oncofed.server.rounds.state import NO_SUMMARIES, ReleasedSummary
+from oncofed.words.language import ENGLISH, Language
+from oncofed.words.numbers import whole
 
 
 @dataclass(frozen=True)
@@ -131,32 +133,60 @@ class DeployedStudy:
         return {site: counted[site] for site in self.plan.roster}
 
 
-def state_in_words(study: DeployedStudy) -> str:
+def state_in_words(study: DeployedStudy, *, say: Language = ENGLISH) -> str:
     """E.g. "under way: round 12 of 60 is done". Whether its process still runs only the SuperLink knows."""
     if not study.plan.trains:
-        return _state_of_counts(study)
+        return _state_of_counts(study, say)
     done, planned = study.last_round, study.plan.training.rounds
-    progress = f"round {done} of {planned} is done" if done else f"none of {planned} rounds is done yet"
-    came = "the model is" if study.plan.makes_model else "the comparison of options is"
+    counts = {"done": whole(done, say=say), "planned": whole(planned, say=say)}
+    progress = (
+        say("round %(done)s of %(planned)s is done", **counts)
+        if done
+        else say("none of %(planned)s rounds is done yet", **counts)
+    )
+    makes_model = study.plan.makes_model
+    if study.finished and makes_model:
+        return say.several(
+            "finished after %(count)s round; the model is signed and released",
+            "finished after %(count)s rounds; the model is signed and released",
+            done,
+        )
     if study.finished:
-        how = "signed and released" if study.plan.makes_model else "released"
-        return f"finished after {done} {'round' if done == 1 else 'rounds'}; {came} {how}"
+        return say.several(
+            "finished after %(count)s round; the comparison of options is released",
+            "finished after %(count)s rounds; the comparison of options is released",
+            done,
+        )
     if study.stopped is not None:
-        return f"stopped: {progress}; it can be resumed"
+        return say("stopped: %(progress)s; it can be resumed", progress=progress)
+    if study.trained and makes_model:
+        return say("all %(planned)s rounds are done; the model is not released yet", **counts)
     if study.trained:
-        return f"all {planned} rounds are done; {came} not released yet"
-    return f"under way: {progress}" if study.rounds or study.events else f"not started: {progress}"
+        return say("all %(planned)s rounds are done; the comparison of options is not released yet", **counts)
+    return _begun(study, progress, say)
 
 
-def _state_of_counts(study: DeployedStudy) -> str:
-    what, did = "who is there", "counted"
-    if study.plan.validates is not None:
-        what, did = "the model", "measured"
+def _begun(study: DeployedStudy, progress: str, say: Language) -> str:
+    if study.rounds or study.events:
+        return say("under way: %(progress)s", progress=progress)
+    return say("not started: %(progress)s", progress=progress)
+
+
+def _state_of_counts(study: DeployedStudy, say: Language) -> str:
+    validates = study.plan.validates is not None
     if study.finished:
-        return f"finished; {what} is {did}, and nothing was trained"
-    done = f"nothing is {did} yet"
+        return (
+            say("finished; the model is measured, and nothing was trained")
+            if validates
+            else say("finished; who is there is counted, and nothing was trained")
+        )
+    done = say("nothing is measured yet") if validates else say("nothing is counted yet")
     if study.summaries:
-        done = f"{len(study.summaries)} of {len(study.plan.summaries)} releases are done"
+        done = say(
+            "%(done)s of %(planned)s releases are done",
+            done=whole(len(study.summaries), say=say),
+            planned=whole(len(study.plan.summaries), say=say),
+        )
     if study.stopped is not None:
-        return f"stopped: {done}; it can be resumed"
-    return f"under way: {done}" if study.events else f"not started: {done}"
+        return say("stopped: %(progress)s; it can be resumed", progress=done)
+    return _begun(study, done, say)

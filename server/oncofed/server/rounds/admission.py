@@ -26,6 +26,7 @@ from oncofed.protocol.answer import AnswerRejected, content_of
 from oncofed.protocol.codec import decode_answer
 from oncofed.protocol.messages import AnyRequest
 from oncofed.protocol.wire_form import WrongForm, contribution_in, method_of
+from oncofed.words.language import later
 
 # flwr 1.42 numbers its errors and has no public names for them: tests/contracts/test_flwr_names.py.
 _ERROR_WORDS = {
@@ -40,18 +41,24 @@ _ERROR_WORDS = {
 
 
 REFUSAL_WORDS = {
-    RefusalCode.WRONG_PLAN: "it does not know this plan",
-    RefusalCode.WRONG_SITE: "the question was meant for another hospital",
-    RefusalCode.ROUND_OUT_OF_RANGE: "the plan has no such round or summary, or no such attempt at it",
-    RefusalCode.REQUEST_CONFLICT: "it was charged for this round before and its answer is lost",
-    RefusalCode.NOT_APPROVED: "nobody there has approved the plan, or its policy no longer allows it",
-    RefusalCode.NOT_READY: "its guard is down, a file of its own is lost, its disk is full, or its records are older "
-    "than answers that are here; see its log",
-    RefusalCode.MALFORMED_WEIGHTS: "the weights it was sent were not of the plan's form",
-    RefusalCode.BUDGET_EXCEEDED: "its privacy budget is used up",
-    RefusalCode.INTERNAL: "an error there; its own log says more",
-    RefusalCode.NOT_SIGNED: "the question that arrived there is not signed by the coordinator whom it has accepted",
-    RefusalCode.WRONG_KEYS: "it was not given the masking key of each hospital asked, or was given two of one hospital",
+    RefusalCode.WRONG_PLAN: later("it does not know this plan"),
+    RefusalCode.WRONG_SITE: later("the question was meant for another hospital"),
+    RefusalCode.ROUND_OUT_OF_RANGE: later("the plan has no such round or summary, or no such attempt at it"),
+    RefusalCode.REQUEST_CONFLICT: later("it was charged for this round before and its answer is lost"),
+    RefusalCode.NOT_APPROVED: later("nobody there has approved the plan, or its policy no longer allows it"),
+    RefusalCode.NOT_READY: later(
+        "its guard is down, a file of its own is lost, its disk is full, or its records are older "
+        "than answers that are here; see its log"
+    ),
+    RefusalCode.MALFORMED_WEIGHTS: later("the weights it was sent were not of the plan's form"),
+    RefusalCode.BUDGET_EXCEEDED: later("its privacy budget is used up"),
+    RefusalCode.INTERNAL: later("an error there; its own log says more"),
+    RefusalCode.NOT_SIGNED: later(
+        "the question that arrived there is not signed by the coordinator whom it has accepted"
+    ),
+    RefusalCode.WRONG_KEYS: later(
+        "it was not given the masking key of each hospital asked, or was given two of one hospital"
+    ),
 }
 """What a hospital's code means to a reader."""
 

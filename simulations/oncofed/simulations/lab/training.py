@@ -111,7 +111,7 @@ class Run:
             if self.releases
             else "Nothing is protected: the run is a yardstick."
         )
-        return f"{told} Each sum left a hospital {release_of_round(self.plan).noise_words}. {self.model.bits}"
+        return f"{told} Each sum left a hospital {release_of_round(self.plan).noise_words()}. {self.model.bits}"
 
     def __repr__(self) -> str:
         return f"<run of {len(self.rounds)} rounds at {len(self.plan.roster)} hospitals. {self.words}>"
