@@ -65,7 +65,8 @@ def texts() -> dict[tuple[str, str], Text]:
 
 
 def _of_templates() -> Iterator[Text]:
-    for environment in (templates_in(ENGLISH), templates_of("oncofed.simulations.report", ENGLISH)):
+    reports = (templates_of(f"oncofed.{each}.report", ENGLISH) for each in ("simulations", "server"))
+    for environment in (templates_in(ENGLISH), *reports):
         yield from _of_environment(environment)
 
 

@@ -235,7 +235,7 @@ def _summary_words(plan: StudyPlan, summary: SummarySpec, say: Language) -> str:
     return f"{words} {set_aside}"
 
 
-def _counted_words(plan: StudyPlan, summary: SummarySpec, say: Language) -> str:
+def _counted_words(plan: StudyPlan, summary: SummarySpec, say: Language) -> str:  # noqa: PLR0911 - one kind a case
     """Of which patients, and what of them."""
     whose = say("all your patients", context="of") if plan.measures_everybody else say("the patients set aside")
     windows, cap = len(summary.time_bounds) - 1, plainly(plan.privacy.hazard_cap, say=say)

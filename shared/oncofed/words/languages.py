@@ -13,7 +13,7 @@ from importlib.resources import files
 from oncofed.words.catalog import Entry, read_catalog, translations
 from oncofed.words.language import ENGLISH, NARROW_SPACE, Language
 
-CATALOGS = ("", "_reports")
+CATALOGS = ("", "_plans", "_reports")
 """What follows a language's code in the names of its files."""
 
 

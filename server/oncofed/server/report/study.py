@@ -133,7 +133,7 @@ class DeployedStudy:
         return {site: counted[site] for site in self.plan.roster}
 
 
-def state_in_words(study: DeployedStudy, *, say: Language = ENGLISH) -> str:
+def state_in_words(study: DeployedStudy, *, say: Language = ENGLISH) -> str:  # noqa: PLR0911 - one state a line
     """E.g. "under way: round 12 of 60 is done". Whether its process still runs only the SuperLink knows."""
     if not study.plan.trains:
         return _state_of_counts(study, say)
