@@ -211,9 +211,9 @@ def _summary_words(plan: StudyPlan, summary: SummarySpec, say: Language) -> str:
         else say("once, or up to %(attempts)s times if an answer is lost", attempts=summary.attempts)
     )
     words = say(
-        '%(times)s, as "%(name)s", one list of %(numbers)s numbers: %(what)s, %(noised)s.',
+        "%(times)s, as %(name)s, one list of %(numbers)s numbers: %(what)s, %(noised)s.",
         times=times,
-        name=summary.name,
+        name=f'"{summary.name}"',
         numbers=count(summary.cells, say),
         what=_counted_words(plan, summary, say),
         noised=release_of_summary(plan, summary).noise_words(say),

@@ -8,10 +8,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
-from html import unescape
 
 import pytest
-from tests.page_texts import entries
+from tests.german_reports import foreign, read, with_a_point, words_in
 from tests.unit.simulations.report import test_page as known
 from tests.unit.simulations.report.fake_results import fake_result
 
@@ -21,7 +20,6 @@ from oncofed.simulations.results import RunResult
 from oncofed.words.languages import language_called
 
 GERMAN = language_called("de")
-WORD = re.compile(r"[^\W\d_]+")
 
 
 @pytest.fixture(scope="module")
@@ -29,14 +27,9 @@ def result() -> RunResult:
     return fake_result(sites=4, patients=400)
 
 
-def read(page: str) -> list[str]:
-    """What is read, heard or pointed at, but for what is marked as English, and settings in their own words."""
-    page = re.sub(r"<style.*?</style>", "", page, flags=re.S)
-    page = re.sub(r'<(?!html)(\w+)[^>]* lang="en"[^>]*>.*?</\1>', "", page, flags=re.S)
-    page = re.sub(r"<code>.*?</code>|[0-9a-f]{32,}", "", page, flags=re.S)
-    page = page[: page.index('<h2><span class="number">9')]  # of settings, programs and their versions
-    labels = re.findall(r'(?:aria-label|title|alt)="([^"]*)"', page)
-    return [unescape(each).strip() for each in (*labels, *re.split(r"<[^>]*>", page)) if each.strip()]
+def seen(page: str) -> list[str]:
+    """What is read, but for settings, programs and their versions."""
+    return read(page[: page.index('<h2><span class="number">9')])
 
 
 def names_of(result: RunResult) -> set[str]:
@@ -45,13 +38,11 @@ def names_of(result: RunResult) -> set[str]:
     said += [each for marker in schema.markers for each in (marker.name, marker.unit, *marker.categories)]
     said += [endpoint.name for endpoint in schema.endpoints]
     said += ["oncofed", result.plan.privacy.mode.value, "all scores", "ε", "δ", *"ABC"]  # a score; three patients
-    return {word.lower() for each in said for word in WORD.findall(each.replace("_", " "))}
+    return words_in(said)
 
 
-def foreign(result: RunResult) -> set[str]:
-    german = {word.lower() for entry in entries("de").values() for said in entry.said for word in WORD.findall(said)}
-    found = {word for each in read(render_report(result, say=GERMAN)) for word in WORD.findall(each)}
-    return {word for word in found if word.lower() not in german | names_of(result)}
+def foreign_words(result: RunResult) -> set[str]:
+    return foreign(seen(render_report(result, say=GERMAN)), names_of(result))
 
 
 def as_it_is(result: RunResult) -> RunResult:
@@ -70,8 +61,8 @@ def not_private(result: RunResult) -> RunResult:
 
 
 def test_numbers_have_a_decimal_comma(result: RunResult) -> None:
-    page = read(render_report(with_scores_and_layers(result), say=GERMAN))
-    assert not [each for each in page if re.search(r"\d\.\d", each) and "1.73m2" not in each]
+    page = seen(render_report(with_scores_and_layers(result), say=GERMAN))
+    assert not with_a_point(page)
     assert len([each for each in page if re.search(r"\d,\d", each)]) > 100
 
 
@@ -82,7 +73,7 @@ CHANGES = (as_it_is, with_scores_and_layers, not_private)
 def test_no_word_of_a_german_report_is_another_languages(
     result: RunResult, change: Callable[[RunResult], RunResult]
 ) -> None:
-    assert not foreign(change(result))
+    assert not foreign_words(change(result))
 
 
 def test_a_text_that_is_taken_from_the_catalog_is_found(result: RunResult, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,4 +81,4 @@ def test_a_text_that_is_taken_from_the_catalog_is_found(result: RunResult, monke
     taken = "How training went"
     assert told.pop(taken)
     monkeypatch.setattr(GERMAN.translations, "_catalog", told)
-    assert foreign(result) == {"went"}
+    assert foreign_words(result) == {"How", "went"}
