@@ -138,7 +138,7 @@ def _purpose(plan: StudyPlan, schema: StudySchema, say: Language) -> Iterator[st
         else purpose_words(plan.target_trial, schema.grid.unit, say=say)
     )
     yield say("STUDY %(study)s: %(purpose)s", study=plan.study, purpose=purpose)
-    who = {"hospitals": len(plan.roster), "names": ", ".join(plan.roster), "quorum": plan.quorum}
+    who = {"hospitals": str(len(plan.roster)), "names": ", ".join(plan.roster), "quorum": str(plan.quorum)}
     yield (
         say(
             "WHO: %(hospitals)s hospitals (%(names)s). A round counts when %(quorum)s of them answer. Each keeps its "

@@ -113,7 +113,8 @@ def names_of(study: DeployedStudy) -> set[str]:
     plan, schema = study.plan, study.schema
     said = [schema.name, plan.study, *plan.roster, *plan.released, "oncofed", "UTC", "ε", "δ", "MB", "evaluation"]
     said += [each for marker in schema.markers for each in (marker.name, marker.unit, *marker.categories)]
-    said += [*plan.model.endpoints, *(each.name for each in (*plan.summaries, *plan.model.comparators))]
+    said += [*plan.model.endpoints, *(each.name for each in plan.summaries)]
+    said += [each.name for each in plan.model.comparators]
     said += [plan.training.mode.value, plan.training.strategy.value, plan.privacy.mode.value, *RefusalCode]
     return words_in(said)
 
