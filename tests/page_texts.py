@@ -30,6 +30,7 @@ TAKEN_FROM = (
     "simulations/oncofed/simulations/report",
     "server/oncofed/server/report",
     "server/oncofed/server/rounds/admission.py",
+    "server/oncofed/server/deployment/consortium_file.py",
     "client/oncofed/client/install/peers.py",
     "shared/oncofed/ranges.py",
     "shared/oncofed/privacy/releases.py",

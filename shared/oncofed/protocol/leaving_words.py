@@ -8,15 +8,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from oncofed.cohort import encoding
-from oncofed.cohort.schema import Kind, StudySchema
+from oncofed.cohort.schema import Kind, Modality, StudySchema
 from oncofed.privacy.releases import release_of_round, release_of_summary
 from oncofed.protocol.answer_times import READING
 from oncofed.protocol.comparator_words import comparator_words, untold_words
 from oncofed.protocol.plan import Bounding, StudyPlan, TrainingMode
 from oncofed.protocol.summary_spec import SummaryKind, SummarySpec
 from oncofed.treatment.trial_words import SUM_WORDS, released_words
-from oncofed.words.language import Language
+from oncofed.words.language import ENGLISH, Language
 from oncofed.words.markers import endpoint_called
+from oncofed.words.names import MODALITY_NAMES
 from oncofed.words.numbers import plainly
 
 
@@ -146,7 +147,7 @@ def _expected_words(plan: StudyPlan, schema: StudySchema, say: Language) -> str:
 
 def endpoint_name(schema: StudySchema, name: str, say: Language) -> str:
     """In English as the schema names it."""
-    return name.replace("_", " ") if say.code == "en" else endpoint_called(schema, name, say=say)
+    return name.replace("_", " ") if say.code == ENGLISH.code else endpoint_called(schema, name, say=say)
 
 
 def _of_counts(plan: StudyPlan, say: Language) -> Iterator[str]:
@@ -316,4 +317,11 @@ def _held_words(plan: StudyPlan, summary: SummarySpec, say: Language) -> str:
 
 
 def _layer_names(plan: StudyPlan, say: Language) -> str:
-    return ", ".join(say(each.name.replace("_", " ")) for each in plan.model.layers)
+    return ", ".join(_layer_name(each.name, say) for each in plan.model.layers)
+
+
+def _layer_name(name: str, say: Language) -> str:
+    """A kind of data, or a word of the plan."""
+    if say.code == ENGLISH.code or name not in list(Modality):
+        return name.replace("_", " ")
+    return say(MODALITY_NAMES[Modality(name)])

@@ -87,7 +87,7 @@ def plan_in_words(
         *_joining(plan, patients, say),
         *_unusual(plan, schema, say),
         _unprotected(plan, say),
-        say("PUBLISHED: %(released)s.", released="; ".join(plan.released) or say("nothing was named")),
+        say("PUBLISHED: %(released)s.", released="; ".join(map(say, plan.released)) or say("nothing was named")),
         say("Plan %(hash)s", hash=plan.hash),
     ]
     return "\n\n".join(_filled(paragraph, min(_WIDTH, columns)) for paragraph in paragraphs)
@@ -155,7 +155,9 @@ def _purpose(plan: StudyPlan, schema: StudySchema, say: Language) -> Iterator[st
 
 
 def _of_a_prognosis(plan: StudyPlan, schema: StudySchema, say: Language) -> str:
-    listed = ", ".join(f"{count} {name}" for name, count in _counted(schema, say).items())
+    listed = ", ".join(
+        say("%(count)s %(kind)s", count=count, kind=name) for name, count in _counted(schema, say).items()
+    )
     asked = {
         "endpoints": ", ".join(endpoint_name(schema, each, say) for each in plan.model.endpoints),
         "markers": say("%(count)s markers (%(listed)s)", count=len(schema.markers), listed=listed),

@@ -119,7 +119,7 @@ def test_figures_are_german() -> None:
     words, _ = told(PLANS["trained"], Path(), patients=400)
     assert "eine Liste von 12\N{NARROW NO-BREAK SPACE}345 Zahlen" in words
     assert "12,0 Patienten zusammen" in words
-    assert "(3 % bei 400 Patienten)" in words  # 12 / 400
+    assert "(3\N{NO-BREAK SPACE}% bei 400 Patienten)" in words  # 12 / 400
 
 
 @pytest.mark.parametrize(

@@ -38,6 +38,7 @@ from oncofed.study.reporting import NOTHING_SAID, Reporting
 from oncofed.study.target_trial_settings import TargetTrialSection, beside_the_rest
 from oncofed.study.validation_settings import ValidationRequest
 from oncofed.toml_file import read_toml, read_toml_text
+from oncofed.words.language import later
 
 
 @dataclass(frozen=True)
@@ -60,9 +61,9 @@ class ConsortiumTerms:
     patience_seconds: float = StudyPlan.patience_seconds
     """How long a round without quorum is asked again, and how long a plan waits for approvals."""
     released: tuple[str, ...] = (
-        "the final model's weights, signed",
-        "this plan",
-        "which hospital answered in which round",
+        later("the final model's weights, signed"),
+        later("this plan"),
+        later("which hospital answered in which round"),
     )
     """What will be published, in words; hospitals approve it."""
 
@@ -160,23 +161,26 @@ def read_consortium(path: Path) -> Consortium:
 
 
 RELEASED_OF_COUNTS = (
-    "how many patients, outcomes and measured markers there are over all hospitals together, with noise",
-    "this plan",
-    "which hospitals answered",
+    later("how many patients, outcomes and measured markers there are over all hospitals together, with noise"),
+    later("this plan"),
+    later("which hospitals answered"),
 )
 
 
 RELEASED_OF_VALIDATION = (
-    "how well the model does on the patients of these hospitals, with noise",
-    "this plan, and which model it validates",
-    "which hospitals answered",
+    later("how well the model does on the patients of these hospitals, with noise"),
+    later("this plan, and which model it validates"),
+    later("which hospitals answered"),
 )
 
 
 RELEASED_OF_OPTIONS = (
-    "what would be different between the two options over all hospitals together, with noise, or why it is not shown",
-    "this plan",
-    "which hospital answered in which round",
+    later(
+        "what would be different between the two options over all hospitals together, with noise, or why it is not "
+        "shown"
+    ),
+    later("this plan"),
+    later("which hospital answered in which round"),
 )
 
 
