@@ -108,6 +108,9 @@ def _content(study: DeployedStudy, say: Language) -> dict[str, Any]:
         "options": _options(study, say),
         "who_counts": who_counts(say),
         "answered": max((len(each.answered) for each in study.summaries.values()), default=0),
+        "answering": [
+            one_line(site) for site in plan.roster if any(site in each.answered for each in study.summaries.values())
+        ],
         **_key_markers(study, say),
         "unit": say(plan.model.grid.unit, context="dative"),
         "effects": _effects(study, say),

@@ -58,6 +58,8 @@ def test_the_page_tells_figures_by_hospital_and_for_the_next_one() -> None:
     for words in (
         "4 hospitals measure a model that they did not train for os",
         "Observed over expected events 1.30",
+        "Who answered Aachen, Bonn, Coburg, Dessau.",
+        "hospitals that did not train the model. All of it is privately released.",
         "none of them trained the model",
         "One more hospital",
         "Case mix",
