@@ -16,6 +16,7 @@ from pathlib import Path
 import jinja2
 
 from oncofed.client.pages.rendering import templates_in
+from oncofed.server.pages.application import templates_in as of_coordinator
 from oncofed.server.report.html_page import templates_of
 from oncofed.words.catalog import Entry
 from oncofed.words.language import ENGLISH
@@ -28,6 +29,7 @@ TAKEN_FROM = (
     "client/oncofed/client/patients/cohort_explanation.py",
     "shared/oncofed/treatment/trial_words.py",
     "simulations/oncofed/simulations/report",
+    "server/oncofed/server/pages",
     "server/oncofed/server/report",
     "server/oncofed/server/rounds/admission.py",
     "server/oncofed/server/deployment/consortium_file.py",
@@ -67,7 +69,7 @@ def texts() -> dict[tuple[str, str], Text]:
 
 def _of_templates() -> Iterator[Text]:
     reports = (templates_of(f"oncofed.{each}.report", ENGLISH) for each in ("simulations", "server"))
-    for environment in (templates_in(ENGLISH), *reports):
+    for environment in (templates_in(ENGLISH), of_coordinator(ENGLISH), *reports):
         yield from _of_environment(environment)
 
 

@@ -23,7 +23,6 @@ from oncofed.client.pages.desk import (
     peer_of_request,
     visit_of,
 )
-from oncofed.client.pages.languages import language_of
 from oncofed.client.pages.launch_pages import after_sign_in
 from oncofed.client.pages.password_turns import NoTurn
 from oncofed.client.pages.rendering import ROLE_NAMES, first_page, page
@@ -41,6 +40,7 @@ from oncofed.client.pages.viewing_record import (
 from oncofed.client.records.audit_entries import verify_audit_log
 from oncofed.errors import InvalidInput
 from oncofed.local_pages.forms import Fields
+from oncofed.local_pages.languages import language_of
 from oncofed.local_pages.refusals import PageRefused
 from oncofed.words.language import Language, later
 

@@ -20,12 +20,12 @@ from oncofed.client.pages.accounts import Accounts, Role
 from oncofed.client.pages.board_lists import BoardLists
 from oncofed.client.pages.console import Console
 from oncofed.client.pages.hospital import HospitalPrognosis
-from oncofed.client.pages.languages import language_of
 from oncofed.client.pages.password_turns import PasswordTurns
 from oncofed.client.pages.sessions import Session, Sessions, Way
 from oncofed.client.pages.viewing_record import FORM, NO_SESSION, ROLE, ViewingRecord
 from oncofed.client.sign_on.proxy_names import ProxyNames, Why
 from oncofed.local_pages.forms import Fields, FormRefused, form_fields
+from oncofed.local_pages.languages import language_of
 from oncofed.local_pages.refusals import PageRefused, SignInNeeded
 from oncofed.local_pages.sessions import Timeouts
 from oncofed.words.language import Language, later

@@ -12,8 +12,8 @@ from fastapi import APIRouter, Depends, Request, Response
 from fastapi.responses import RedirectResponse
 
 from oncofed.client.pages.desk import desk_of, fields_of
-from oncofed.client.pages.languages import keep_choice, own_address
 from oncofed.local_pages.forms import Fields
+from oncofed.local_pages.languages import keep_choice, own_address
 from oncofed.local_pages.refusals import PageRefused
 from oncofed.words.language import later
 

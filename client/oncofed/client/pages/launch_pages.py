@@ -17,10 +17,10 @@ from oncofed.client.launch.launches import Launches
 from oncofed.client.launch.refusals import LaunchRefused, Why
 from oncofed.client.pages.accounts import Role
 from oncofed.client.pages.desk import Desk, Visit, address_of, desk_of, refusal, visit_of
-from oncofed.client.pages.languages import language_of
 from oncofed.client.pages.rendering import open_page
 from oncofed.client.pages.sign_on_pages import sign_in_form, to_sign_on
 from oncofed.client.pages.viewing_record import LAUNCH, UNKNOWN_PAGE
+from oncofed.local_pages.languages import language_of
 from oncofed.local_pages.refusals import PageRefused, SignInNeeded
 from oncofed.words.language import later
 

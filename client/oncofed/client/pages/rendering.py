@@ -14,9 +14,9 @@ from fastapi.responses import HTMLResponse
 
 from oncofed.client.pages.accounts import Role
 from oncofed.client.pages.desk import Desk, Visit, address_of, desk_of
-from oncofed.client.pages.languages import language_of
 from oncofed.client.pages.patient_words import in_years
 from oncofed.client.pages.wording import time
+from oncofed.local_pages.languages import language_of
 from oncofed.local_pages.rendering import environment_of, static_version
 from oncofed.words.language import Language, later
 from oncofed.words.languages import languages

@@ -18,11 +18,11 @@ from fastapi.responses import RedirectResponse
 
 from oncofed.client.pages.accounts import Account
 from oncofed.client.pages.desk import address_of, desk_of, named_in, session_of
-from oncofed.client.pages.languages import own_address
 from oncofed.client.pages.rendering import open_page
 from oncofed.client.pages.sessions import Way
 from oncofed.client.pages.viewing_record import SIGN_IN, UNKNOWN_PAGE
 from oncofed.client.sign_on.proxy_names import Why
+from oncofed.local_pages.languages import own_address
 from oncofed.local_pages.refusals import PageRefused
 from oncofed.words.language import later
 

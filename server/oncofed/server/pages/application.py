@@ -7,7 +7,7 @@ cannot be read hides none of the others.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import cache
+from functools import cache, partial
 
 import jinja2
 from starlette.applications import Starlette
@@ -20,6 +20,7 @@ from starlette.types import Scope
 
 from oncofed.errors import OncofedError
 from oncofed.local_pages.forms import Fields, FormRefused, form_fields
+from oncofed.local_pages.languages import keep_choice, language_of, own_address
 from oncofed.local_pages.refusals import PageRefused, SignInNeeded
 from oncofed.local_pages.rendering import environment_of, static_file, static_version
 from oncofed.local_pages.shield import Shield, content_policy, has_other_host
@@ -28,43 +29,63 @@ from oncofed.server.pages.desk import Desk, cookie_of, desk_of, log, session_of
 from oncofed.server.pages.views import of_server, overview, study_view
 from oncofed.server.report.page import render_report
 from oncofed.server.report.reading import read_deployed_study, written_of
+from oncofed.words.language import Language, later
+from oncofed.words.languages import languages
 from oncofed.words.names import one_line
-from oncofed.words.numbers import counted, decimals, scientific
+from oncofed.words.numbers import decimals, scientific, whole
 
 FOLLOW_SECONDS = 5
 _SEE_OTHER = 303
-_NO_SUCH_PAGE = "There is no such page."
+_NO_SUCH_PAGE = later("There is no such page.")
+_NO_SUCH_STUDY = later("There is no such study here.")
 # A report is one file with its own style; it holds no script, and nothing of it is loaded.
 _REPORT_POLICY = "default-src 'none'; style-src 'unsafe-inline'; frame-ancestors 'none'; base-uri 'none'"
 
 
+class StudyUnreadable(PageRefused):
+    """fault: why, in English."""
+
+    def __init__(self, fault: str) -> None:
+        self.fault = one_line(fault)
+        super().__init__(200, later("This study cannot be read."))
+
+
 @cache
-def _environment() -> jinja2.Environment:
-    return environment_of("oncofed.server.pages", {"counted": counted, "decimals": decimals, "scientific": scientific})
+def templates_in(say: Language) -> jinja2.Environment:
+    """Templates of one language: what they translate, and how their filters write numbers, is that language's."""
+    filters = {
+        "decimals": partial(decimals, say=say),
+        "say": say,
+        "scientific": partial(scientific, say=say),
+        "whole": partial(whole, say=say),
+    }
+    return environment_of("oncofed.server.pages", filters, say=say)
 
 
 def _page(template: str, request: Request, content: Mapping[str, object], *, status: int = 200) -> HTMLResponse:
-    desk = desk_of(request)
+    desk, say = desk_of(request), language_of(request)
     common = {
         "name": one_line(desk.settings.name),
         "version": static_version(),
-        "shown_at": f"{desk.now():%Y-%m-%d %H:%M:%S UTC}",
+        "shown_at": say.moment_of(desk.now()),
         "form_secret": "",
         "follow_seconds": 0,
+        "languages": languages(),
+        "address": request.url.path if request.method == "GET" else "/",
     }
-    text = _environment().get_template(template).render({**common, **content})
+    text = templates_in(say).get_template(template).render({**common, **content})
     return HTMLResponse(text, status_code=status)
 
 
 def show_overview(request: Request) -> Response:
     """All hospitals and studies."""
-    session, (status, heard) = session_of(request), desk_of(request).status()
+    session, (status, heard), say = session_of(request), desk_of(request).status(), language_of(request)
     return _page(
         "overview.html.j2",
         request,
         {
-            "view": overview(status),
-            "server": of_server(heard, now=status.at),
+            "view": overview(status, say=say),
+            "server": of_server(heard, now=status.at, say=say),
             "folder": str(status.folder),
             "form_secret": session.form_secret,
             "follow_seconds": FOLLOW_SECONDS,
@@ -74,13 +95,13 @@ def show_overview(request: Request) -> Response:
 
 def show_study(request: Request) -> Response:
     """One study."""
-    session, desk = session_of(request), desk_of(request)
+    session, desk, say = session_of(request), desk_of(request), language_of(request)
     status, heard = desk.status()
     found = next((each for each in status.studies if each.plan_hash == request.path_params["plan"]), None)
     if found is None:
-        raise PageRefused(404, "There is no such study here.")
+        raise PageRefused(404, _NO_SUCH_STUDY)
     if found.study is None:
-        raise PageRefused(200, f"This study cannot be read. {one_line(found.fault)}")
+        raise StudyUnreadable(found.fault)
     try:
         written = written_of(desk.folder.study(found.plan_hash))
     except OncofedError:  # a note that somebody damaged keeps nobody from the study
@@ -89,9 +110,9 @@ def show_study(request: Request) -> Response:
         "study.html.j2",
         request,
         {
-            "view": study_view(found, found.study, status, written=written),
+            "view": study_view(found, found.study, status, written=written, say=say),
             "plan": found.study.plan,
-            "server": of_server(heard, now=status.at),
+            "server": of_server(heard, now=status.at, say=say),
             "coordinator": str(desk.folder.root),
             "form_secret": session.form_secret,
             "follow_seconds": FOLLOW_SECONDS,
@@ -100,15 +121,15 @@ def show_study(request: Request) -> Response:
 
 
 def show_report(request: Request) -> Response:
-    """The report as `oncofed coordinator report` would write it now."""
+    """The report as `oncofed coordinator report` would write it now, in the reader's language."""
     session_of(request)
     desk, plan = desk_of(request), request.path_params["plan"]
     if plan not in known_studies(desk.folder):
-        raise PageRefused(404, "There is no such study here.")
+        raise PageRefused(404, _NO_SUCH_STUDY)
     try:
-        text = render_report(read_deployed_study(desk.folder.study(plan)))
+        text = render_report(read_deployed_study(desk.folder.study(plan)), say=language_of(request))
     except OncofedError as fault:
-        raise PageRefused(200, f"This study cannot be read. {one_line(str(fault))}") from None
+        raise StudyUnreadable(str(fault)) from None
     return HTMLResponse(text, headers={"content-security-policy": _REPORT_POLICY})
 
 
@@ -122,7 +143,7 @@ async def sign_in(request: Request) -> Response:
     desk, fields = desk_of(request), await _fields(request)
     if not desk.credential.is_right(fields.get("credential", "")):
         log.warning("refused: wrong_credential")
-        return _page("sign_in.html.j2", request, {"said": "This is not the credential."}, status=401)
+        return _page("sign_in.html.j2", request, {"said": later("This is not the credential.")}, status=401)
     log.info("signed in")
     desk.sessions.end(request.cookies.get(cookie_of(request), ""))
     answer = RedirectResponse("/", _SEE_OTHER)
@@ -135,10 +156,19 @@ async def sign_out(request: Request) -> Response:
     session, fields = session_of(request), await _fields(request)
     if not session.is_own_form(fields.get("form_secret", "")):
         log.warning("refused: form")
-        raise PageRefused(403, "This form is out of date. Go back, load the page anew and try again.")
+        raise PageRefused(403, later("This form is out of date. Go back, load the page anew and try again."))
     desk_of(request).sessions.end(request.cookies.get(cookie_of(request), ""))
     log.info("signed out")
     return _signed_out(request)
+
+
+async def choose_language(request: Request) -> Response:
+    """Back to where the form was, in the language that was chosen. It needs no session and changes only a cookie."""
+    fields = await _fields(request)
+    answer = RedirectResponse(own_address(fields.get("back", "")), _SEE_OTHER)
+    if not keep_choice(answer, fields.get("language", ""), secure=False):
+        raise PageRefused(404, later("There is no such language."))
+    return answer
 
 
 async def _fields(request: Request) -> Fields:
@@ -170,6 +200,7 @@ ROUTES = (
     Route("/sign-in", sign_in_page),
     Route("/sign-in", sign_in, methods=["POST"]),
     Route("/sign-out", sign_out, methods=["POST"]),
+    Route("/language", choose_language, methods=["POST"]),
     Route("/static/{name}", show_static),
 )
 
@@ -180,12 +211,13 @@ def _to_sign_in(request: Request, _: Exception) -> Response:
 
 def _refused(request: Request, refusal: Exception) -> Response:
     assert isinstance(refusal, PageRefused)
-    return _page("refused.html.j2", request, {"said": refusal.words}, status=refusal.status)
+    fault = refusal.fault if isinstance(refusal, StudyUnreadable) else ""
+    return _page("refused.html.j2", request, {"said": refusal.words, "fault": fault}, status=refusal.status)
 
 
 def _no_such_page(request: Request, failure: Exception) -> Response:
     assert isinstance(failure, HTTPException)
-    return _page("refused.html.j2", request, {"said": _NO_SUCH_PAGE}, status=failure.status_code)
+    return _page("refused.html.j2", request, {"said": _NO_SUCH_PAGE, "fault": ""}, status=failure.status_code)
 
 
 def application(desk: Desk) -> Starlette:

@@ -21,21 +21,31 @@ from oncofed.server.deployment.coordinator_status import CoordinatorStatus, Stud
 from oncofed.server.pages.watch import Heard
 from oncofed.server.report.attendance import in_ranges, troubles
 from oncofed.server.report.decisions import PlanAnswer, plan_answers
+from oncofed.server.report.noted import Noted, noted, noted_event
 from oncofed.server.report.pace import lasting, seconds_left
 from oncofed.server.report.page import delivered_of, events_of
 from oncofed.server.report.spending import SiteCost, site_costs
 from oncofed.server.report.study import DeployedStudy, Written, state_in_words
+from oncofed.words.language import ENGLISH, Language, later
 from oncofed.words.names import capital, one_line, plain_name
 
-_TIME = "%Y-%m-%d %H:%M:%S UTC"
 _SAID = {
-    PlanState.OFFERED: "has it; nobody there has decided",
-    PlanState.APPROVED: "approved",
-    PlanState.DECLINED: "declined; a hospital sends no reason, so ask there",
-    PlanState.REFUSED: "not kept: not signed by the coordinator whom it knows, not meant for it, or of another form; "
-    "its own log says which",
+    PlanState.OFFERED: later("has it; nobody there has decided"),
+    PlanState.APPROVED: later("approved"),
+    PlanState.DECLINED: later("declined; a hospital sends no reason, so ask there"),
+    PlanState.REFUSED: later(
+        "not kept: not signed by the coordinator whom it knows, not meant for it, or of another form; its own log says "
+        "which"
+    ),
 }
-_NOT_SAID = "nothing yet"
+_NOT_SAID = later("nothing yet")
+_NO_MEMBER = later("no member")
+STATES = (
+    *(later("finished"), later("under way"), later("stopped"), later("not started"), later("unreadable")),
+    *(later("online"), later("offline"), later("registered"), later("not registered"), later("unknown")),
+    *(later("suspended"), later("removed"), later("damaged")),
+)
+"""Of studies and of hospitals, as the templates tell them."""
 
 
 @dataclass(frozen=True)
@@ -64,18 +74,18 @@ class StudyRow:
     plan: str
     shown: str
     state: str
-    words: str
+    words: Noted
     done: int
     planned: int
     left: str
-    waits: tuple[str, ...]
+    waits: tuple[Noted, ...]
 
 
 @dataclass(frozen=True)
 class Overview:
     """troubles: what does not run, ends or is damaged, with its remedy."""
 
-    troubles: tuple[str, ...]
+    troubles: tuple[Noted, ...]
     hospitals: tuple[HospitalRow, ...]
     online: int
     members: int
@@ -91,7 +101,7 @@ class PlanRow:
     reached: Moment | None
     said: str
     since: Moment | None
-    silence: str
+    silence: Noted
     decided: bool
 
 
@@ -109,7 +119,7 @@ class TroubleRow:
     """A refusal, or whatever else kept a hospital out of rounds. meaning: of a code, else empty."""
 
     name: str
-    reason: str
+    reason: Noted
     meaning: str
     rounds: str
 
@@ -126,35 +136,35 @@ class StudyView:
     troubles: tuple[TroubleRow, ...]
     cost: PlanCost | None
     delta: float
-    events: tuple[tuple[str, str, list[str]], ...]
-    delivered: tuple[tuple[str, str], ...]
+    events: tuple[tuple[str, Noted, list[Noted]], ...]
+    delivered: tuple[tuple[str, Noted], ...]
     written: tuple[tuple[Written, Moment, bool], ...]
     folder: Path
     quorum: int
 
 
-def moment(at: datetime, *, now: datetime) -> Moment:
+def moment(at: datetime, *, now: datetime, say: Language = ENGLISH) -> Moment:
     """now: of the page."""
     seconds = (now - at).total_seconds()
-    ago = "just now" if seconds < 1 else f"{lasting(seconds)} ago"
+    ago = say("just now") if seconds < 1 else say("%(time)s ago", time=lasting(seconds, say=say))
     at = at.astimezone(UTC)
-    return Moment(at.isoformat(timespec="seconds"), f"{at:{_TIME}}", ago)
+    return Moment(at.isoformat(timespec="seconds"), say.moment_of(at), ago)
 
 
-def overview(status: CoordinatorStatus) -> Overview:
+def overview(status: CoordinatorStatus, *, say: Language = ENGLISH) -> Overview:
     """Of a status that has looked at all studies."""
     since = status.since_of_hospitals()
     states = status.of_hospitals()
     hospitals = tuple(
-        HospitalRow(one_line(name), state, moment(since[name], now=status.at) if name in since else None)
+        HospitalRow(one_line(name), state, moment(since[name], now=status.at, say=say) if name in since else None)
         for name, state in states.items()
     )
     return Overview(
-        troubles=tuple(one_line(line) for line in (*status.troubles(), *status.hospitals.told)),
+        troubles=tuple(noted(line, say=say) for line in (*status.troubles(), *status.hospitals.told)),
         hospitals=hospitals,
         online=sum(row.state == "online" for row in hospitals),
         members=sum(site.is_member for site in status.hospitals.known.values()),
-        studies=tuple(map(study_row, _newest_first(status.studies))),
+        studies=tuple(study_row(each, say=say) for each in _newest_first(status.studies)),
     )
 
 
@@ -170,58 +180,55 @@ def _newest_first(studies: Sequence[StudyStatus]) -> list[StudyStatus]:
     return sorted(studies, key=lambda each: (each.at_work, noted(each)), reverse=True)
 
 
-def study_row(found: StudyStatus) -> StudyRow:
+def study_row(found: StudyStatus, *, say: Language = ENGLISH) -> StudyRow:
     """As the list has it."""
     study = found.study
     if study is None:
-        return StudyRow(
-            "cannot be read", found.plan_hash, found.shown, found.state, one_line(found.fault), 0, 0, "", ()
-        )
+        told = noted(found.fault, say=say)
+        return StudyRow(say("cannot be read"), found.plan_hash, found.shown, found.state, told, 0, 0, "", ())
     return StudyRow(
         name=plain_name(one_line(study.plan.study)),
         plan=found.plan_hash,
         shown=found.shown,
         state=found.state,
-        words=capital(one_line(_state(found, study))),
+        words=Noted(capital(one_line(state_in_words(study, at_work=found.at_work, say=say)))),
         done=study.last_round,
         planned=study.plan.training.rounds,
-        left=_left(found),
-        waits=_waits(found, study),
+        left=_left(found, say),
+        waits=_waits(found, study, say),
     )
 
 
-def _state(found: StudyStatus, study: DeployedStudy) -> str:
-    """As the report has it; but here it is known whether a process works on the study now."""
-    words, begun, before = state_in_words(study), "under way: ", "not started: "
-    if found.at_work and words.startswith(before):
-        return f"starting: {words.removeprefix(before)}"
-    if found.at_work or not words.startswith(begun):
-        return words
-    return f"nothing works on it now: {words.removeprefix(begun)}; it can be resumed"
-
-
-def _left(found: StudyStatus) -> str:
+def _left(found: StudyStatus, say: Language) -> str:
     """In words; empty where no round is to come, or nothing works on the study."""
     study = found.study
     if study is None or not found.at_work or study.finished or not study.plan.trains:
         return ""
     if study.trained:
-        return "rounds are done; what follows them is under way"
+        return say("rounds are done; what follows them is under way")
     seconds = seconds_left(study)
-    return "not known before the first round" if seconds is None else f"about {lasting(seconds)}"
+    if seconds is None:
+        return say("not known before the first round")
+    return say("about %(time)s", time=lasting(seconds, say=say))
 
 
-def _waits(found: StudyStatus, study: DeployedStudy) -> tuple[str, ...]:
+def _waits(found: StudyStatus, study: DeployedStudy, say: Language) -> tuple[Noted, ...]:
     """What happened since the last round, or ended the run, in lines."""
     event = study.stopped or (study.newest if found.at_work else None)
     if event is None:
         return ()
-    lines = [one_line(line) for line in event.words.splitlines() if line.strip()]
-    return (f"{one_line(event.event)} at {event.at.astimezone(UTC):{_TIME}}", *lines)
+    title, *lines = noted_event(event, sites=study.plan.roster, say=say)
+    when = say.moment_of(event.at.astimezone(UTC))
+    return (Noted(say("%(event)s at %(time)s", event=title.text, time=when), title.english), *lines)
 
 
 def study_view(
-    found: StudyStatus, study: DeployedStudy, status: CoordinatorStatus, *, written: Sequence[Written]
+    found: StudyStatus,
+    study: DeployedStudy,
+    status: CoordinatorStatus,
+    *,
+    written: Sequence[Written],
+    say: Language = ENGLISH,
 ) -> StudyView:
     """found.study, which is there. written: where reports and packages of it are."""
     states, now = status.of_hospitals(), status.at
@@ -230,49 +237,54 @@ def study_view(
     if found.state == "not started":  # what the report calls in doubt; but nobody was asked
         costs = {site: replace(each, asked=0, epsilon_at_most=0.0) for site, each in costs.items()}
     return StudyView(
-        row=study_row(found),
-        last=moment(study.rounds[-1].finished_at, now=now) if study.rounds else None,
-        plans=tuple(_plan_row(each, states.get(each.site, "no member"), now) for each in plan_answers(study)),
+        row=study_row(found, say=say),
+        last=moment(study.rounds[-1].finished_at, now=now, say=say) if study.rounds else None,
+        plans=tuple(_plan_row(each, states.get(each.site, _NO_MEMBER), now, say) for each in plan_answers(study)),
         rounds=tuple(RoundsRow(one_line(site), count, costs.get(site)) for site, count in study.answers.items()),
         recorded=len(study.rounds),
         troubles=tuple(
-            TroubleRow(one_line(each.site), one_line(each.reason), each.explained, in_ranges(each.rounds))
+            TroubleRow(
+                name=one_line(each.site),
+                reason=noted(each.reason, say=say),
+                meaning=say(each.explained),
+                rounds=in_ranges(each.rounds, say=say),
+            )
             for each in troubles(study)
         ),
         cost=cost_of(study.plan),
         delta=study.plan.privacy.delta,
-        events=tuple(
-            (when, title.text, [line.text for line in lines]) for when, title, lines in reversed(events_of(study))
-        ),
-        delivered=tuple((site, word.text) for site, word in delivered_of(study)),
-        written=tuple((each, moment(each.at, now=now), os.path.exists(each.path)) for each in written),
+        events=tuple(reversed(events_of(study, say=say))),
+        delivered=tuple(delivered_of(study, say=say)),
+        written=tuple((each, moment(each.at, now=now, say=say), os.path.exists(each.path)) for each in written),
         folder=status.folder / "studies" / found.plan_hash,
         quorum=study.plan.quorum,
     )
 
 
-def _plan_row(answer: PlanAnswer, state: str, now: datetime) -> PlanRow:
+def _plan_row(answer: PlanAnswer, state: str, now: datetime, say: Language) -> PlanRow:
     return PlanRow(
         name=one_line(answer.site),
         state=state,
-        reached=None if answer.reached is None else moment(answer.reached, now=now),
-        said=_NOT_SAID if answer.state is None else _SAID[answer.state],
-        since=None if answer.since is None else moment(answer.since, now=now),
-        silence=one_line(answer.silence),
+        reached=None if answer.reached is None else moment(answer.reached, now=now, say=say),
+        said=say(_NOT_SAID if answer.state is None else _SAID[answer.state]),
+        since=None if answer.since is None else moment(answer.since, now=now, say=say),
+        silence=noted(answer.silence, say=say),
         decided=answer.decided,
     )
 
 
-def of_server(heard: Heard, *, now: datetime) -> str:
+def of_server(heard: Heard, *, now: datetime, say: Language = ENGLISH) -> str:
     """What a reader must know of how old the server's word is; empty where it is new."""
     if heard.at is None:
-        return (
+        return say(
             "The server was asked who is online and has not answered yet. What stands in files is shown all the same."
         )
     if heard.late:
-        told = moment(heard.at, now=now)
-        return (
-            f"The server has not answered since {told.words} ({told.ago}); who is online is of then. "
-            "Rounds and plans are read from files, and are of now."
+        told = moment(heard.at, now=now, say=say)
+        return say(
+            "The server has not answered since %(time)s (%(ago)s); who is online is of then. Rounds and plans are read "
+            "from files, and are of now.",
+            time=told.words,
+            ago=told.ago,
         )
     return ""

@@ -11,7 +11,7 @@ from itertools import pairwise
 from statistics import median
 
 from oncofed.server.report.study import DeployedStudy
-from oncofed.words.numbers import counted
+from oncofed.words.language import ENGLISH, Language
 
 _LAST = 10
 _MINUTE, _HOUR, _DAY = 60.0, 3600.0, 86_400.0
@@ -35,15 +35,15 @@ def seconds_left(study: DeployedStudy) -> float | None:
     return None if each is None else each * (study.plan.training.rounds - study.last_round)
 
 
-def lasting(seconds: float) -> str:
+def lasting(seconds: float, *, say: Language = ENGLISH) -> str:
     """As a person would say it: "less than a minute", "12 minutes", "2 hours 5 minutes", "3 days"."""
     if seconds < _MINUTE:
-        return "less than a minute"
+        return say("less than a minute")
     minutes = round(seconds / _MINUTE)
     if minutes < _HOUR / _MINUTE:
-        return counted(minutes, "minute", "minutes")
+        return say.several("%(count)s minute", "%(count)s minutes", minutes)
     if seconds < _DAY:
         hours, rest = divmod(minutes, 60)
-        more = f" {counted(rest, 'minute', 'minutes')}" if rest else ""
-        return f"{counted(hours, 'hour', 'hours')}{more}"
-    return counted(round(seconds / _DAY), "day", "days")
+        told = say.several("%(count)s hour", "%(count)s hours", hours)
+        return f"{told} {say.several('%(count)s minute', '%(count)s minutes', rest)}" if rest else told
+    return say.several("%(count)s day", "%(count)s days", round(seconds / _DAY))

@@ -133,10 +133,15 @@ class DeployedStudy:
         return {site: counted[site] for site in self.plan.roster}
 
 
-def state_in_words(study: DeployedStudy, *, say: Language = ENGLISH) -> str:  # noqa: PLR0911 - one state a line
-    """E.g. "under way: round 12 of 60 is done". Whether its process still runs only the SuperLink knows."""
+def state_in_words(  # noqa: PLR0911 - one state a line
+    study: DeployedStudy, *, at_work: bool | None = None, say: Language = ENGLISH
+) -> str:
+    """E.g. "under way: round 12 of 60 is done".
+
+    at_work  whether a process works on it now; None where only the SuperLink knows.
+    """
     if not study.plan.trains:
-        return _state_of_counts(study, say)
+        return _state_of_counts(study, at_work, say)
     done, planned = study.last_round, study.plan.training.rounds
     counts = {"done": whole(done, say=say), "planned": whole(planned, say=say)}
     progress = (
@@ -163,16 +168,21 @@ def state_in_words(study: DeployedStudy, *, say: Language = ENGLISH) -> str:  # 
         return say("all %(planned)s rounds are done; the model is not released yet", **counts)
     if study.trained:
         return say("all %(planned)s rounds are done; the comparison of options is not released yet", **counts)
-    return _begun(study, progress, say)
+    return _begun(study, progress, at_work, say)
 
 
-def _begun(study: DeployedStudy, progress: str, say: Language) -> str:
-    if study.rounds or study.events:
+def _begun(study: DeployedStudy, progress: str, at_work: bool | None, say: Language) -> str:
+    begun = bool(study.rounds or study.events)
+    if begun and at_work is False:
+        return say("nothing works on it now: %(progress)s; it can be resumed", progress=progress)
+    if begun:
         return say("under way: %(progress)s", progress=progress)
+    if at_work:
+        return say("starting: %(progress)s", progress=progress)
     return say("not started: %(progress)s", progress=progress)
 
 
-def _state_of_counts(study: DeployedStudy, say: Language) -> str:
+def _state_of_counts(study: DeployedStudy, at_work: bool | None, say: Language) -> str:
     validates = study.plan.validates is not None
     if study.finished:
         return (
@@ -189,4 +199,4 @@ def _state_of_counts(study: DeployedStudy, say: Language) -> str:
         )
     if study.stopped is not None:
         return say("stopped: %(progress)s; it can be resumed", progress=done)
-    return _begun(study, done, say)
+    return _begun(study, done, at_work, say)

@@ -41,7 +41,7 @@
     } catch {
       if (!bar.classList.contains("lost")) {
         bar.classList.add("lost");
-        said.textContent = `Not reached since ${new Date().toISOString().slice(11, 19)} UTC; what stands here is from before. Trying again.`;
+        said.textContent = bar.dataset.lost.replace("TIME", new Date().toISOString().slice(11, 19));
       }
     } finally {
       asking = false;
@@ -50,7 +50,7 @@
   button.hidden = false;
   button.addEventListener("click", () => {
     following = !following;
-    button.textContent = following ? "Pause" : "Go on";
+    button.textContent = following ? bar.dataset.pause : bar.dataset.on;
     look();
   });
   window.setInterval(look, seconds * 1000);

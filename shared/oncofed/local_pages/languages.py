@@ -6,7 +6,8 @@ that it is the browser's (RFC 9110, 12.5.4), of the languages that are there the
 
 from __future__ import annotations
 
-from fastapi import Request, Response
+from starlette.requests import Request
+from starlette.responses import Response
 
 from oncofed.words.language import Language
 from oncofed.words.languages import languages
