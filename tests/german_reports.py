@@ -19,7 +19,8 @@ def read(page: str) -> list[str]:
     """What is read, heard or pointed at, but for what is marked as English, and settings in their own words."""
     page = re.sub(r"<style.*?</style>", "", page, flags=re.S)
     page = re.sub(r'<(?!html)(\w+)[^>]* lang="en"[^>]*>.*?</\1>', "", page, flags=re.S)
-    page = re.sub(r"<code>.*?</code>|[0-9a-f]{32,}|[0-9a-f]{12}(?=&hellip;)", "", page, flags=re.S)
+    page = re.sub(r'<(\w+) class="mono[^"]*">.*?</\1>', "", page, flags=re.S)
+    page = re.sub(r"<code[^>]*>.*?</code>|[0-9a-f]{32,}|[0-9a-f]{12}(?=&hellip;)", "", page, flags=re.S)
     labels = re.findall(r'(?:aria-label|title|alt)="([^"]*)"', page)
     return [unescape(each).strip() for each in (*labels, *re.split(r"<[^>]*>", page)) if each.strip()]
 

@@ -46,6 +46,8 @@ STATES = (
     *(later("suspended"), later("removed"), later("damaged")),
 )
 """Of studies and of hospitals, as the templates tell them."""
+WRITTEN = (later("report"), later("package"))
+"""As `Written.what` has it."""
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ DATE = re.compile(r"\b\d{1,2}\.\d{1,2}\.\d{4}\b")
 ALIKE = frozenset(
     {"Name", "Marker", "Median", "Patient", "progression", "administrator"}
     | {"3 Training", "Score", "Training", "Software", "Quorum", "Delta", "Epsilon", "Plan %(hash)s"}
-    | {"5 Plan", "7 Plan", "4 Plan"}
+    | {"5 Plan", "7 Plan", "4 Plan", "online", "offline"}
 )
 """Texts that are the same in both languages; others that are would not have been translated."""
 

@@ -38,9 +38,9 @@ def addresses(here: Shown) -> tuple[str, ...]:
 
 def test_every_route_is_one_of_those_that_are_tried_here(here: Shown) -> None:
     pages = {"/", "/studies/{plan}", "/studies/{plan}/report"}
-    assert {route.path for route in ROUTES} == pages | {"/sign-in", "/sign-out", "/static/{name}"}
+    assert {route.path for route in ROUTES} == pages | {"/sign-in", "/sign-out", "/language", "/static/{name}"}
     posts = {route.path for route in ROUTES if isinstance(route, Route) and "POST" in (route.methods or ())}
-    assert posts == {"/sign-in", "/sign-out"}, "nothing else is done here"
+    assert posts == {"/sign-in", "/sign-out", "/language"}, "nothing else is done here"
 
 
 def test_nothing_is_shown_without_the_credential(here: Shown) -> None:
@@ -154,7 +154,7 @@ def test_signing_out_needs_the_form_of_the_page_and_ends_the_session(here: Shown
     cookie = client.cookies[COOKIE]
     assert client.post("/sign-out", data={"form_secret": "wrong"}).status_code == 403
     page = Page(client.get("/").text)
-    (secret,) = (value for tag, name, value in page.attributes if tag == "input" and name == "value")
+    *_, secret = (value for tag, name, value in page.attributes if tag == "input" and name == "value")
     assert client.post("/sign-out", data={"form_secret": secret}).status_code == 303
     stranger = here.client()
     stranger.cookies.set(COOKIE, cookie)
