@@ -38,6 +38,7 @@ _FIXED = (
     later("accepted"),
 )
 _FORMS = (
+    (re.compile(r"(?P<part>\w+) does not run"), later("%(part)s does not run")),
     (re.compile(r"refused: (?P<code>\w+)"), later("refused: %(code)s")),
     (re.compile(r"no answer within (?P<seconds>[\d.]+) s"), later("no answer within %(seconds)s s")),
     (re.compile(r"answered (?P<times>\d+) times"), later("answered %(times)s times")),

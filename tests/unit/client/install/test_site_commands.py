@@ -155,6 +155,16 @@ def test_a_plan_is_shown_in_lines_that_the_terminal_does_not_break(
         assert columns - 15 < max(map(len, said.partition("\nEssen")[0].splitlines())) <= columns
 
 
+def test_a_plan_is_shown_in_german_to_whom_asks_for_it(offered: InstalledNode) -> None:
+    asked = ("site", "plans", offered.folder.root, "--show", hash_of(offered))
+    said = oncofed(*asked, "--language", "de")
+    assert said.code == 0, said.text
+    for words in ("WAS DAS HAUS VERLÄSST: ", "VERÖFFENTLICHT: ", "nicht geprüft", "Hier geprüft: 0 von "):
+        assert words in said.text
+    assert "WHAT LEAVES" not in said.text
+    assert "WHAT LEAVES" in oncofed(*asked).text
+
+
 def test_approving_asks_first_and_no_is_no(offered: InstalledNode) -> None:
     said = oncofed("site", "approve", offered.folder.root, hash_of(offered), "--source", SOURCE, answers="n\n")
     assert said.code == 1

@@ -48,6 +48,14 @@ def test_the_templates_have_no_fault_as_they_come(study: Path) -> None:
     assert "400" in shown.text
 
 
+def test_what_a_study_asks_is_told_in_german_to_whom_asks_for_it(study: Path) -> None:
+    english, german = (oncofed("study", "show", study, *more) for more in ((), ("--language", "de")))
+    assert (english.code, german.code) == (0, 0)
+    assert "PROMISE TO A PATIENT: epsilon " in english.text
+    assert "ZUSAGE AN EINEN PATIENTEN: Epsilon " in german.text
+    assert "PROMISE" not in german.text
+
+
 def test_validate_says_which_texts_of_the_model_card_are_missing(study: Path) -> None:
     said = oncofed("study", "validate", study)
     assert "  ethics" in said.text

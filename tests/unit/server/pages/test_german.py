@@ -19,7 +19,23 @@ from oncofed.words.languages import language_called, languages
 
 GERMAN = language_called("de")
 NAMES = words_in(
-    ["Aachen", "Bonn", "Coburg", "lung", "spoilt", "test", "oncofed", "UTC", "c", "seconds", "ε", "δ", "MB"]
+    [
+        "Aachen",
+        "Bonn",
+        "Coburg",
+        "lung",
+        "spoilt",
+        "test",
+        "oncofed",
+        "superlink",
+        "superexec",
+        "UTC",
+        "c",
+        "seconds",
+        "ε",
+        "δ",
+        "MB",
+    ]
     + ["full batch", "fedadam", "os", "progression", "local", "not ready", "not approved", "id", "the final model"]
     + [each.name for each in languages()]
 )
@@ -57,7 +73,7 @@ def test_no_word_of_a_page_is_another_languages_and_no_number_has_a_point(here: 
     assert "in etwa 10 Minuten" in rounds
 
 
-def test_a_finished_study_and_its_report_are_german(here: Shown) -> None:
+def test_a_finished_study_and_its_report_are_german(here: Shown, tmp_path: Path) -> None:
     study, client = here.study(), here.signed_in()
     study.files.note("started", round=0, attempt=0)
     for number in range(1, 5):
@@ -69,6 +85,12 @@ def test_a_finished_study_and_its_report_are_german(here: Shown) -> None:
         assert not foreign(page, NAMES | schema | words_in([str(here.folder.root), *study.plan.released])), address
         assert not with_a_point([each for each in page if "Ed25519" not in each]), address
     assert "How the rounds went" in client.get(f"/studies/{study.plan.hash}/report").text
+    written = tmp_path / "bericht.html"
+    command = ("coordinator", "report", here.folder.root, study.plan.hash, "--out", written)
+    assert oncofed(*command, "--language", "de").code == 0
+    assert read(written.read_text("utf-8")) == page
+    assert oncofed(*command).code == 0
+    assert "How the rounds went" in written.read_text("utf-8")
 
 
 def here_schema(plan: Any) -> Iterator[tuple[str, ...]]:
