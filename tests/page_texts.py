@@ -16,6 +16,7 @@ from pathlib import Path
 import jinja2
 
 from oncofed.client.pages.rendering import templates_in
+from oncofed.client.quality.page import templates_in as of_quality
 from oncofed.server.pages.application import templates_in as of_coordinator
 from oncofed.server.report.html_page import templates_of
 from oncofed.words.catalog import Entry
@@ -37,7 +38,7 @@ TAKEN_FROM = (
     "shared/oncofed/ranges.py",
     "shared/oncofed/privacy/releases.py",
     *(f"shared/oncofed/protocol/{name}_words.py" for name in ("comparator", "leaving", "plan")),
-    "client/oncofed/client/quality/report.py",
+    "client/oncofed/client/quality",
     *(f"shared/oncofed/{folder}" for folder in ("words", "explanation", "picture", "local_pages")),
 )
 """Whose words stand on the pages, too."""
@@ -69,7 +70,7 @@ def texts() -> dict[tuple[str, str], Text]:
 
 def _of_templates() -> Iterator[Text]:
     reports = (templates_of(f"oncofed.{each}.report", ENGLISH) for each in ("simulations", "server"))
-    for environment in (templates_in(ENGLISH), of_coordinator(ENGLISH), *reports):
+    for environment in (templates_in(ENGLISH), of_coordinator(ENGLISH), of_quality(ENGLISH), *reports):
         yield from _of_environment(environment)
 
 
@@ -106,7 +107,7 @@ def _of_call(node: ast.Call, place: str) -> Iterator[Text]:
     name = called.id if isinstance(called, ast.Name) else called.attr if isinstance(called, ast.Attribute) else ""
     if name == "several":
         yield Text(said[0], plural=said[1], place=place)
-    elif name in ("say", "later") and said:
+    elif name in ("say", "later", "Filled") and said:
         own = [
             each.value.value for each in node.keywords if each.arg == "context" and isinstance(each.value, ast.Constant)
         ]

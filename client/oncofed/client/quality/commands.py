@@ -28,6 +28,7 @@ _DAY = click.DateTime(formats=["%Y-%m-%d"])
 @click.option(
     "--study", metavar="FILE", type=click.Path(path_type=Path), help="A coordinator's document, or a study's schema."
 )
+@click.option("--language", type=click.Choice(["en", "de"]), default="en", show_default=True, help="Of the page.")
 @click.option(
     "--out", "folder", metavar="FOLDER", type=click.Path(file_okay=False, path_type=Path), help="For a page and a file."
 )
@@ -37,6 +38,7 @@ def report_quality(
     zero_column: str | None,
     cut: datetime | None,
     study: Path | None,
+    language: str,
     folder: Path | None,
 ) -> None:
     """Tell the quality of a hospital's own data, for its own eyes: what is missing, and what looks wrong.
@@ -51,6 +53,7 @@ def report_quality(
     Examples:
       oncofed cohort quality table.parquet --schema schema.toml --out quality
       oncofed cohort quality mapping.toml --study study.json
+      oncofed cohort quality mapping.toml --out qualitaet --language de
     """
     from oncofed.client.quality.report import OWN_EYES
 
@@ -66,7 +69,7 @@ def report_quality(
     )
     click.echo(report.in_words, nl=False)
     if folder is not None:
-        _write(report, folder)
+        _write(report, folder, language)
         click.echo(f"Look at {folder / 'quality.html'}. {OWN_EYES}")
     if not report.clean:
         sys.exit(1)
@@ -126,11 +129,12 @@ def _report(
     return quality_report(content, cut=cut, today=datetime.now(UTC).date(), study=study, imported=imported)
 
 
-def _write(report: QualityReport, folder: Path) -> None:
+def _write(report: QualityReport, folder: Path, language: str) -> None:
     from oncofed.client.quality.page import quality_page
     from oncofed.durable import replace_durably
+    from oncofed.words.languages import language_called
 
     folder.mkdir(parents=True, exist_ok=True)
-    page = quality_page(report, made_on=datetime.now(UTC).date())
+    page = quality_page(report, made_on=datetime.now(UTC).date(), say=language_called(language))
     replace_durably(folder / "quality.json", report.as_json.encode())
     replace_durably(folder / "quality.html", page.encode())

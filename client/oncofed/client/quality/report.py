@@ -26,11 +26,11 @@ from oncofed.client.quality.times import (
 from oncofed.client.quality.units import unit_suspects
 from oncofed.client.quality.values import value_findings
 from oncofed.cohort.schema import StudySchema
-from oncofed.words.language import later
-from oncofed.words.names import MODALITY_NAMES, capital
+from oncofed.words.language import ENGLISH, Language, later
+from oncofed.words.names import modality_name
 from oncofed.words.numbers import counted, percent
 
-OWN_EYES = "For this hospital's own eyes: counts are exact. Show it to nobody outside."
+OWN_EYES = later("For this hospital's own eyes: counts are exact. Show it to nobody outside.")
 _MOST_LISTED = 15
 HEADINGS = {
     Level.FAULT: later("Faults, for which the table is refused"),
@@ -63,12 +63,11 @@ class QualityReport:
         """Whether there is nothing to look at."""
         return not self.of(Level.FAULT) and not self.of(Level.SUSPECT)
 
-    @property
-    def modalities(self) -> tuple[tuple[str, tuple[MissingRow, ...]], ...]:
+    def modalities(self, *, say: Language = ENGLISH) -> tuple[tuple[str, tuple[MissingRow, ...]], ...]:
         """Markers by modality, each with the least measured first."""
         found: dict[str, list[MissingRow]] = {}
         for row in self.missing.rows:
-            found.setdefault(capital(MODALITY_NAMES[row.modality]), []).append(row)
+            found.setdefault(modality_name(row.modality, say=say), []).append(row)
         return tuple((name, tuple(sorted(rows, key=lambda row: -row.share))) for name, rows in found.items())
 
     @property
@@ -106,7 +105,7 @@ class QualityReport:
             yield from (f"  {line}" for line in self.imported)
 
     def _missing(self) -> Iterator[str]:
-        for modality, rows in self.modalities:
+        for modality, rows in self.modalities():
             mean = sum(row.share for row in rows) / len(rows)
             markers = counted(len(rows), "marker", "markers")
             yield f"not measured, {modality.lower()} ({markers}): {percent(mean)} on average"

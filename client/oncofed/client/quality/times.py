@@ -22,6 +22,8 @@ from oncofed.client.quality.content import TableContent
 from oncofed.client.quality.findings import Finding, Level
 from oncofed.cohort.schema import TimeUnit
 from oncofed.survival.grid import TimeGrid
+from oncofed.words.filled import Filled
+from oncofed.words.language import later
 
 _OLDEST_YEARS = 110.0
 _FEWEST_PATIENTS, _FEWEST_EXPECTED = 20, 8.0
@@ -74,14 +76,16 @@ def endpoint_times(content: TableContent, number: int) -> EndpointTimes:
 def interval_names(grid: TimeGrid) -> tuple[str, ...]:
     """Of each interval, and of what lies beyond."""
     bounds = [f"{bound:g}" for bound in grid.bounds]
-    between = [f"{low} to {high} {grid.unit}" for low, high in pairwise(bounds)]
-    return (*between, f"after {bounds[-1]} {grid.unit}")
+    between = [
+        Filled("%(begin)s to %(end)s %(unit)s", begin=low, end=high, unit=grid.unit) for low, high in pairwise(bounds)
+    ]
+    return (*between, Filled("after %(end)s %(unit)s", end=bounds[-1], unit=grid.unit))
 
 
 def time_findings(content: TableContent, *, cut: date | None, today: date) -> Iterator[Finding]:
     """cut: the day after which nobody looked; None: not known, and then nothing may lie after `today`."""
     for number, endpoint in enumerate(content.schema.endpoints):
-        about = f'endpoint "{endpoint.name}"'
+        about = Filled("endpoint %(name)s", name=f'"{endpoint.name}"')
         found = endpoint_times(content, number)
         yield from _durations(content, number, found, about)
         yield from _after_the_cut(content, number, about, cut=cut, today=today)
@@ -94,18 +98,23 @@ def time_findings(content: TableContent, *, cut: date | None, today: date) -> It
 def _durations(content: TableContent, number: int, found: EndpointTimes, about: str) -> Iterator[Finding]:
     grid, exit_ = content.schema.grid, content.exit[:, number]
     years = exit_ * DAYS[TimeUnit(grid.unit)] / DAYS[TimeUnit.YEARS]
-    unit = f"The schema expects {grid.unit}: look at the unit, and for swapped or made-up dates."
+    unit = Filled("The schema expects %(unit)s: look at the unit, and for swapped or made-up dates.", unit=grid.unit)
     if count := int((years > LONGEST_YEARS).sum()):
-        yield Finding(Level.SUSPECT, about, f"followed for more than {LONGEST_YEARS:g} years", unit, count)
+        what = Filled("followed for more than %(years)s years", years=f"{LONGEST_YEARS:g}")
+        yield Finding(Level.SUSPECT, about, what, unit, count)
     if found.followed >= _FEWEST_PATIENTS and found.longest < grid.bounds[1]:
-        what = f"nobody is followed beyond the first interval, {grid.bounds[1]:g} {grid.unit}"
+        what = Filled(
+            "nobody is followed beyond the first interval, %(end)s %(unit)s",
+            end=f"{grid.bounds[1]:g}",
+            unit=grid.unit,
+        )
         yield Finding(Level.SUSPECT, about, what, unit)
     if count := int((exit_ == 0).sum()):
         instead = content.schema.zero_time_becomes
         if instead is not None:
-            what = f"follow-up is 0 and read as {instead:g} {grid.unit}"
+            what = Filled("follow-up is 0 and read as %(time)s %(unit)s", time=f"{instead:g}", unit=grid.unit)
             yield Finding(
-                Level.NOTE, about, what, "Is the day of the last contact that of time zero by default?", count
+                Level.NOTE, about, what, later("Is the day of the last contact that of time zero by default?"), count
             )
     times = exit_[content.observed[:, number] & ~np.isnan(exit_)]
     if len(times) >= _FEWEST_PATIENTS:
@@ -113,29 +122,43 @@ def _durations(content: TableContent, number: int, found: EndpointTimes, about: 
         most = int(counts.max())
         others = int(np.partition(counts, -2)[-2]) if len(counts) > 1 else 0
         if most > _MANY_ALIKE * len(times) and most > 3 * others:
-            what = "many events lie at one and the same time"
-            yield Finding(Level.SUSPECT, about, what, "Is that a date by default, such as the end of a study?", most)
+            what = later("many events lie at one and the same time")
+            yield Finding(
+                Level.SUSPECT, about, what, later("Is that a date by default, such as the end of a study?"), most
+            )
     for place, marker in enumerate(content.schema.markers):
         plain = marker.name.removesuffix("_years").replace("_", " ")
         if marker.unit == "years" and suggested(plain).role is Role.AGE:
             oldest = content.values[:, place] + years
             if count := int((oldest > _OLDEST_YEARS).sum()):
-                what = f"was older than {_OLDEST_YEARS:g} years at the end of follow-up, by {marker.name}"
-                yield Finding(Level.SUSPECT, about, what, "Look at the dates of birth and of follow-up.", count)
+                what = Filled(
+                    "was older than %(years)s years at the end of follow-up, by %(marker)s",
+                    years=f"{_OLDEST_YEARS:g}",
+                    marker=marker.name,
+                )
+                yield Finding(Level.SUSPECT, about, what, later("Look at the dates of birth and of follow-up."), count)
 
 
 def _after_the_cut(
     content: TableContent, number: int, about: str, *, cut: date | None, today: date
 ) -> Iterator[Finding]:
     ends = content.zero_days + content.exit[:, number] * DAYS[TimeUnit(content.schema.grid.unit)]
-    last, what = (today, "today") if cut is None else (cut, f"the data cut, {cut.isoformat()}")
+    last = today if cut is None else cut
     late = ends > last.toordinal() + 1  # times are rounded
     observed = content.observed[:, number]
     remedy = "Look at these dates, or censor at the cut."
     if count := int((late & observed).sum()):
-        yield Finding(Level.SUSPECT, about, f"its event lies after {what}", remedy, count)
+        yield Finding(Level.SUSPECT, about, _after(_EVENT_AFTER, cut), remedy, count)
     if count := int((late & ~observed).sum()):
-        yield Finding(Level.SUSPECT, about, f"was seen after {what}", remedy, count)
+        yield Finding(Level.SUSPECT, about, _after(_SEEN_AFTER, cut), remedy, count)
+
+
+_EVENT_AFTER = (later("its event lies after today"), later("its event lies after the data cut, %(day)s"))
+_SEEN_AFTER = (later("was seen after today"), later("was seen after the data cut, %(day)s"))
+
+
+def _after(words: tuple[str, str], cut: date | None) -> str:
+    return words[0] if cut is None else Filled(words[1], day=cut.isoformat())
 
 
 def _truncation(content: TableContent, number: int, found: EndpointTimes, about: str) -> Iterator[Finding]:
@@ -144,14 +167,17 @@ def _truncation(content: TableContent, number: int, found: EndpointTimes, about:
     if endpoint.entry_column is not None:
         if found.late:
             share = found.late / max(found.followed, 1)
-            what = (
-                f"came under observation after time zero: {share:.0%} of all, in the middle after "
-                f"{found.median_entry:.3g} {grid.unit}, which the model takes into account"
+            what = Filled(
+                "came under observation after time zero: %(share)s%% of all, in the middle after %(median)s %(unit)s, "
+                "which the model takes into account",
+                share=f"{100 * share:.0f}",
+                median=f"{found.median_entry:.3g}",
+                unit=grid.unit,
             )
-            told = "came under observation after time zero, which the model takes into account"
+            told = later("came under observation after time zero, which the model takes into account")
             yield Finding(Level.NOTE, about, what, count=found.late, told=told)
         else:
-            what = "nobody came under observation after time zero, by the column for it"
+            what = later("nobody came under observation after time zero, by the column for it")
             yield Finding(Level.NOTE, about, what, told="")
         return
     yield from _early_events(content, number, about)
@@ -176,28 +202,37 @@ def _early_events(content: TableContent, number: int, about: str) -> Iterator[Fi
         if expected < _FEWEST_EXPECTED:
             continue
         if seen < expected / 2 and float(poisson.cdf(seen, expected)) < _UNLIKELY:
-            what = (
-                f"hardly any event in the first {end:g} {grid.unit}: {seen} where a constant hazard has {expected:.0f}"
+            first = {"end": f"{end:g}", "unit": grid.unit}
+            what = Filled(
+                "hardly any event in the first %(end)s %(unit)s: %(seen)s where a constant hazard has %(expected)s",
+                seen=seen,
+                expected=f"{expected:.0f}",
+                **first,
             )
-            remedy = (
+            remedy = later(
                 "Did patients have to survive until a sample, a referral or a therapy? Then add when observation began "
                 "(entry in the schema)."
             )
-            uncounted = f"hardly any event in the first {end:g} {grid.unit}, where a constant hazard has many"
+            uncounted = Filled(
+                "hardly any event in the first %(end)s %(unit)s, where a constant hazard has many", **first
+            )
             yield Finding(Level.SUSPECT, about, what, remedy, told=uncounted)
         return
 
 
 def _in_grid(content: TableContent, found: EndpointTimes, about: str) -> Iterator[Finding]:
     grid = content.schema.grid
-    end = f"{grid.bounds[-1]:g} {grid.unit}"
+    end = {"end": f"{grid.bounds[-1]:g}", "unit": grid.unit}
     if not found.events:
-        yield Finding(Level.SUSPECT, about, "no event at all", "Look at the words or numbers for events.", told="")
+        yield Finding(
+            Level.SUSPECT, about, later("no event at all"), later("Look at the words or numbers for events."), told=""
+        )
     elif not found.inside:
-        what = f"no event lies in the time grid, which ends at {end}"
-        yield Finding(Level.FAULT, about, what, f"The schema expects {grid.unit}: look at the unit.", told="")
+        what = Filled("no event lies in the time grid, which ends at %(end)s %(unit)s", **end)
+        remedy = Filled("The schema expects %(unit)s: look at the unit.", unit=grid.unit)
+        yield Finding(Level.FAULT, about, what, remedy, told="")
     elif found.inside < found.events:
-        what = f"events after {end}, where the study cuts follow-up"
+        what = Filled("events after %(end)s %(unit)s, where the study cuts follow-up", **end)
         yield Finding(Level.NOTE, about, what, count=found.events - found.inside)
 
 
@@ -214,9 +249,13 @@ def _after_death(content: TableContent) -> Iterator[Finding]:
             day = 1 / DAYS[TimeUnit(schema.grid.unit)]
             late = content.observed[:, other] & (content.exit[:, place] > content.exit[:, other] + day)
             if count := int(late.sum()):
-                what = f'goes on after the death that "{schema.endpoints[other].name}" tells'
+                what = Filled("goes on after the death that %(name)s tells", name=f'"{schema.endpoints[other].name}"')
                 yield Finding(
-                    Level.SUSPECT, f'endpoint "{endpoint.name}"', what, "One of the two dates is wrong.", count
+                    Level.SUSPECT,
+                    Filled("endpoint %(name)s", name=f'"{endpoint.name}"'),
+                    what,
+                    later("One of the two dates is wrong."),
+                    count,
                 )
 
 
@@ -235,8 +274,13 @@ def _gaps(content: TableContent) -> Iterator[Finding]:
     full = [year for year, count in counts.items() if count >= usual / _FALLS_SHORT]
     if usual >= _FEWEST_PATIENTS / 2:
         for year in (year for year in counts if full[0] < year < full[-1] and year not in full):
-            what = f"time zero lies in {year} for {counts[year]:,} patients, where other years have about {usual:,.0f}"
-            told = f"time zero lies in {year} for fewer patients than in other years"
-            yield Finding(Level.SUSPECT, "table", what, "Is an export missing?", told=told)
+            what = Filled(
+                "time zero lies in %(year)s for %(patients)s patients, where other years have about %(usual)s",
+                year=year,
+                patients=f"{counts[year]:,}",
+                usual=f"{usual:,.0f}",
+            )
+            told = Filled("time zero lies in %(year)s for fewer patients than in other years", year=year)
+            yield Finding(Level.SUSPECT, later("table"), what, later("Is an export missing?"), told=told)
     if content.has_years and (count := int((content.zero_years == 0).sum())):
-        yield Finding(Level.NOTE, "table", "the year of time zero is not known", count=count)
+        yield Finding(Level.NOTE, later("table"), later("the year of time zero is not known"), count=count)

@@ -26,11 +26,16 @@ from oncofed.client.importing.column_names import suggested
 from oncofed.client.quality.content import TableContent
 from oncofed.client.quality.findings import Finding, Level
 from oncofed.cohort.schema import Kind, Marker
+from oncofed.words.filled import Filled
+from oncofed.words.language import later
 from oncofed.words.markers import is_decimal_logarithm
 
 FloatArray = NDArray[np.float64]
 
 _FAR, _FAR_ABOVE_IF_SKEWED = math.log10(2.5), math.log10(11.0)
+_MEDIAN = later("its median looks like %(unit)s and not like %(declared)s")
+_IN_YEARS = later("its median looks like %(unit)s and not like %(declared)s in the years %(years)s")
+_SINGLE = later("single values look like %(unit)s and not like %(declared)s")
 _WIDENED = 3.0
 """By how much a single value may miss the usual range."""
 _LOWEST_OF_A_RANGE_FROM_ZERO = 0.1
@@ -111,11 +116,11 @@ def _of_marker(marker: Marker, known: PublicRange, values: FloatArray, years: ND
         for unit in (known.unit, *known.elsewhere)
         if (found := factor_between(unit, known.unit, known.analyte)) is not None and found != factor
     ]
-    about = f'marker "{marker.name}"'
-    remedy = f"The schema expects {declared}: look at the unit of the source."
+    about = Filled("marker %(name)s", name=f'"{marker.name}"')
+    remedy = Filled("The schema expects %(unit)s: look at the unit of the source.", unit=declared)
     unit = _better_unit(told[measured], known, others)
     if unit is not None:
-        yield Finding(Level.SUSPECT, about, f"its median looks like {unit} and not like {declared}", remedy)
+        yield Finding(Level.SUSPECT, about, Filled(_MEDIAN, unit=unit, declared=declared), remedy)
         return
     odd: dict[str, list[int]] = {}
     for year in np.unique(years[measured & (years > 0)]):
@@ -124,17 +129,13 @@ def _of_marker(marker: Marker, known: PublicRange, values: FloatArray, years: ND
             odd.setdefault(unit, []).append(int(year))
     for unit, listed in odd.items():
         when = ", ".join(map(str, listed))
-        yield Finding(
-            Level.SUSPECT, about, f"its median looks like {unit} and not like {declared} in the years {when}", remedy
-        )
+        yield Finding(Level.SUSPECT, about, Filled(_IN_YEARS, unit=unit, declared=declared, years=when), remedy)
     low, high = known.plausible
     outside = measured & ((told < low) | (told > high))
     for unit, by in others:
         inside = (told * by >= known.usual[0] / _WIDENED) & (told * by <= known.usual[1] * _WIDENED)
         if (count := int((outside & inside).sum())) >= _FEWEST_SINGLE:
-            yield Finding(
-                Level.SUSPECT, about, f"single values look like {unit} and not like {declared}", remedy, count
-            )
+            yield Finding(Level.SUSPECT, about, Filled(_SINGLE, unit=unit, declared=declared), remedy, count)
 
 
 def _better_unit(told: FloatArray, known: PublicRange, others: list[tuple[str, float]]) -> str | None:
