@@ -2,8 +2,7 @@
 
 A finding of a table, for one, is a line of a terminal and of a file for programs, in English, and a line of a page.
 
-Promises: the value is the English sentence and behaves as that text everywhere; whoever copies it copies how it is said,
-too.
+Promises: the value is the English sentence and behaves as that text everywhere; a copy knows how it is said, too.
 """
 
 from __future__ import annotations

@@ -2,7 +2,8 @@
 
 A language stands here only when its catalogs have every text of every page and of every report that speaks it, which
 tests hold it to. `de.po` has the texts of a hospital's pages and of what all ends say; `de_coordinator.po` those that
-the coordinator's pages have besides, `de_plans.po` what a plan asks for, `de_reports.po` those of reports.
+the coordinator's pages have besides, `de_plans.po` what a plan asks for, `de_quality.po` what is
+found in a table, `de_reports.po` those of reports.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from importlib.resources import files
 from oncofed.words.catalog import Entry, read_catalog, translations
 from oncofed.words.language import ENGLISH, NARROW_SPACE, Language
 
-CATALOGS = ("", "_coordinator", "_plans", "_reports")
+CATALOGS = ("", "_coordinator", "_plans", "_quality", "_reports")
 """What follows a language's code in the names of its files."""
 
 

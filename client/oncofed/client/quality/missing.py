@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from oncofed.client.quality.content import TableContent
 from oncofed.cohort.schema import Modality
+from oncofed.words.filled import Filled
+from oncofed.words.language import later
 
 FloatArray = NDArray[np.float64]
 
@@ -74,7 +76,10 @@ def _groups(content: TableContent) -> tuple[str, dict[str, NDArray[np.bool_]]]:
         shown = years[-_MOST_GROUPS:] if len(years) <= _MOST_GROUPS else years[-(_MOST_GROUPS - 1) :]
         groups = {str(year): content.zero_years == year for year in shown}
         earlier = (content.zero_years > 0) & (content.zero_years < shown[0])
-        return "year of time zero", {f"before {shown[0]}": earlier, **groups} if earlier.any() else groups
+        return "year of time zero", {
+            Filled("before %(year)s", year=shown[0]): earlier,
+            **groups,
+        } if earlier.any() else groups
     place = next(
         (number for number, each in enumerate(content.schema.markers) if each.name == content.schema.tumour_entity),
         None,
@@ -87,4 +92,4 @@ def _groups(content: TableContent) -> tuple[str, dict[str, NDArray[np.bool_]]]:
     shown = largest if len(largest) <= _MOST_GROUPS else largest[: _MOST_GROUPS - 1]
     groups = {names[number]: entity == number for number in shown}
     rest = ~np.isnan(entity) & ~np.isin(entity, shown)
-    return "tumour", {**groups, "all others": rest} if rest.any() else groups
+    return "tumour", {**groups, later("all others"): rest} if rest.any() else groups
