@@ -108,9 +108,8 @@ def _of_call(node: ast.Call, place: str) -> Iterator[Text]:
     if name == "several":
         yield Text(said[0], plural=said[1], place=place)
     elif name in ("say", "later", "Filled") and said:
-        own = [
-            each.value.value for each in node.keywords if each.arg == "context" and isinstance(each.value, ast.Constant)
-        ]
+        named = [each.value for each in node.keywords if each.arg == "context"]
+        own = [str(each.value) for each in named if isinstance(each, ast.Constant)]
         contexts = own or ["", *said[1:]]
         yield from (Text(said[0], context=each, place=place) for each in contexts)
 

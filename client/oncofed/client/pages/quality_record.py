@@ -41,6 +41,7 @@ from oncofed.cohort.validation import named_columns
 from oncofed.durable import replace_durably
 from oncofed.errors import Fault, InvalidInput
 from oncofed.secret_files import read_secret
+from oncofed.words.filled import Filled
 
 _FORM = 1
 _NAME_DIGITS, _MARK_DIGITS = 16, 16
@@ -169,7 +170,7 @@ def _written(picture: Picture) -> bytes:
         "made_on": picture.made_on.isoformat(),
         "floor": picture.floor,
         "marks": [sorted(each) for each in picture.marks],
-        "told": asdict(picture.told),
+        "told": asdict(picture.told) | {"findings": [_kept(each) for each in picture.told.findings]},
     }
     return json.dumps(content).encode()
 
@@ -192,10 +193,24 @@ def _read(path: Path) -> Picture | None:
         return None
 
 
+_SAID = ("about", "what", "remedy")
+
+
+def _kept(finding: ToldFinding) -> dict[str, Any]:
+    """Of a sentence with figures: how it is said, too, or it would be English for ever."""
+    said = {name: words for name in _SAID if isinstance(words := getattr(finding, name), Filled)}
+    return asdict(finding) | {name: {"text": each.text, "named": each.named} for name, each in said.items()}
+
+
+def _finding(found: dict[str, Any]) -> ToldFinding:
+    filled = {name: Filled(each["text"], **each["named"]) for name in _SAID if isinstance(each := found[name], dict)}
+    return ToldFinding(**{**found, **filled, "level": Level(found["level"])})
+
+
 def _told(found: dict[str, Any]) -> ToldQuality:
     return ToldQuality(
         patients=found["patients"],
-        findings=tuple(ToldFinding(**{**each, "level": Level(each["level"])}) for each in found["findings"]),
+        findings=tuple(map(_finding, found["findings"])),
         endpoints=tuple(
             ToldTimes(**{**each, "by_interval": tuple(each["by_interval"])}) for each in found["endpoints"]
         ),

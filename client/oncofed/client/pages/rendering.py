@@ -18,6 +18,7 @@ from oncofed.client.pages.patient_words import in_years
 from oncofed.client.pages.wording import time
 from oncofed.local_pages.languages import language_of
 from oncofed.local_pages.rendering import environment_of, static_version
+from oncofed.words.filled import knows, told
 from oncofed.words.language import Language, later
 from oncofed.words.languages import languages
 from oncofed.words.names import capital, plain_name
@@ -32,11 +33,13 @@ def templates_in(say: Language) -> jinja2.Environment:
         {
             "capital": capital,
             "number": partial(number, say=say),
+            "known": partial(knows, say),
             "hazard_ratio": partial(hazard_ratio, say=say),
             "in_years": partial(in_years, say=say),
             "percent": partial(percent, say=say),
             "say": say,
             "time": partial(time, say=say),
+            "told": partial(told, say=say),
             "whole": partial(whole, say=say),
             "plain_name": plain_name,
         },

@@ -100,7 +100,7 @@ def _durations(content: TableContent, number: int, found: EndpointTimes, about: 
     years = exit_ * DAYS[TimeUnit(grid.unit)] / DAYS[TimeUnit.YEARS]
     unit = Filled("The schema expects %(unit)s: look at the unit, and for swapped or made-up dates.", unit=grid.unit)
     if count := int((years > LONGEST_YEARS).sum()):
-        what = Filled("followed for more than %(years)s years", years=f"{LONGEST_YEARS:g}")
+        what: str = Filled("followed for more than %(years)s years", years=f"{LONGEST_YEARS:g}")
         yield Finding(Level.SUSPECT, about, what, unit, count)
     if found.followed >= _FEWEST_PATIENTS and found.longest < grid.bounds[1]:
         what = Filled(
@@ -167,7 +167,7 @@ def _truncation(content: TableContent, number: int, found: EndpointTimes, about:
     if endpoint.entry_column is not None:
         if found.late:
             share = found.late / max(found.followed, 1)
-            what = Filled(
+            what: str = Filled(
                 "came under observation after time zero: %(share)s%% of all, in the middle after %(median)s %(unit)s, "
                 "which the model takes into account",
                 share=f"{100 * share:.0f}",

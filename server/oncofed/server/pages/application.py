@@ -6,7 +6,7 @@ cannot be read hides none of the others.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cache, partial
 
 import jinja2
@@ -53,7 +53,7 @@ class StudyUnreadable(PageRefused):
 @cache
 def templates_in(say: Language) -> jinja2.Environment:
     """Templates of one language: what they translate, and how their filters write numbers, is that language's."""
-    filters = {
+    filters: dict[str, Callable[..., str]] = {
         "decimals": partial(decimals, say=say),
         "say": say,
         "scientific": partial(scientific, say=say),
