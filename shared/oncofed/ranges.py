@@ -133,7 +133,7 @@ _TABLE: tuple[tuple[str, Range], ...] = (
     ("TimeGrid.widths (count)", _whole(1, 200, 2, 60)),
     # Training
     ("TrainingSpec.rounds", _whole(0, 10_000, 0, 300)),
-    ("TrainingSpec.calibration_rounds", _whole(0, 100, 0, 10)),
+    ("TrainingSpec.calibration_rounds", _whole(0, 100, 0, 40)),
     ("TrainingSpec.server_learning_rate", Range(1e-8, 1e3, 1e-4, 1)),
     ("TrainingSpec.beta_1", Range(0, 0.999_999, 0, 0.99)),
     ("TrainingSpec.beta_2", Range(0, 0.999_999, 0, 0.9999)),

@@ -258,8 +258,8 @@ def _calibration_words(plan: StudyPlan) -> str:
         return ""
     if plan.model.entity_levels is not None:
         return (
-            f" (in the last {count} instead sums of expected and observed events of all patients, also weighted with the "
-            "predicted risk, by interval of time, and by tumour entity, by which the model's risks are set right)"
+            f" (in the last {count} instead sums of expected and observed events of all patients, also weighted with "
+            "the predicted risk, by interval of time, and by tumour entity, by which the model's risks are set right)"
         )
     return (
         f" (in the last {count} instead sums of expected and observed events, also weighted with the predicted risk, "

@@ -129,13 +129,19 @@ class ModelSection:
     early or late (the logarithm of time); `2` also both or neither (its square). Needs the schema's `tumour_entity`."""
     shape_weight: Annotated[float, As("PlanSettings.shape_weight")] = 1.0
     """Public multiplier of what is learned of these courses."""
-    calibration_by_entity: bool = False
+    calibration_by_entity: Annotated[bool, Rule(_has_a_place)] = False
     """Whether calibration rounds also set right the level of each tumour entity, and the course over time of all
     ([how](study.md#calibration-rounds)). Needs the schema's `tumour_entity`, the linear branch, and
     `calibration_rounds` of a tenth of the rounds or so."""
     comparator_weight: Annotated[float, As("PlanSettings.comparator_weight")] = 0.5
     """Public multiplier of the part of each `[[comparator]]` in a patient's gradient. Smaller leaves more of the clip
     norm to the network, and more noise in the comparators."""
+
+
+def _has_a_place(by_entity: bool | None, known: Known) -> bool | None:
+    if by_entity and known.before.get("linear_branch") is False:
+        raise Wrong("needs the linear branch, in which the levels stand", "Keep it, or leave this out.", key="")
+    return by_entity
 
 
 def _some_round(training: TrainingSpec | None, known: Known) -> TrainingSpec | None:

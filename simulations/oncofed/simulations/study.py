@@ -317,7 +317,7 @@ class Study:
             del asked["assays"]
         if self.target_trial is None:
             del asked["target_trial"]
-        for key in ("left_open", "expected_patients"):
+        for key in ("left_open", "expected_patients", "calibration_by_entity"):
             if not asked["settings"][key]:
                 del asked["settings"][key]
         for name, nothing in {"comparison_share": 0.0, "value_share": 0.0, "gains_within": 1.5}.items():

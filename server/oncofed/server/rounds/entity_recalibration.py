@@ -52,7 +52,7 @@ def entities_recalibrated(
     place = calibration.number - (first_half if in_second else 0)
     count = calibration.of - first_half if in_second else first_half
     own = sums[: entity_numbers(model)]
-    own = np.where(np.abs(own) <= LARGEST_SUM, own, 0.0)
+    own = np.where(np.abs(own) <= LARGEST_SUM, own, 0.0)  # also what is no number
     mean = own if place == 1 or averaged is None else averaged + (own - averaged) / place
     if place < count:
         return weights, mean

@@ -76,6 +76,8 @@ def recalibrated(
 def _course(sums: FloatArray, level: float, *, model: ModelSpec, endpoint: int) -> tuple[FloatArray, FloatArray]:
     """(intervals,) each: slope and curvature of each interval's hazard, after all have moved by the level."""
     of_course = sums[course_begins(model) : calibration_numbers(model)].reshape(len(model.endpoints), -1, 2)[endpoint]
+    if not (np.abs(of_course) <= LARGEST_SUM).all():
+        return np.zeros(len(of_course)), np.zeros(len(of_course))
     curvature = of_course[:, 1] / INFORMATION
     return -of_course[:, 0] - level * curvature, curvature
 
@@ -87,8 +89,6 @@ def step_alone(
 
     noise, curvature  as in the sums. earlier_rounds: how often as much was told before, and used.
     """
-    if not (np.abs([slope, curvature]) <= LARGEST_SUM).all():
-        return np.zeros_like(slope)
     events = np.maximum(curvature, 0.0)
     variance = noise**2 + np.maximum(events, 1.0)
     told, known = events**2 / variance, np.full_like(slope, 1 / prior**2)
