@@ -54,7 +54,9 @@ def test_approvers_read_that_sums_are_by_interval_and_entity(tmp_path: Path) -> 
     plan, schema = asked(tmp_path), parse_schema(SCHEMA, where="schema")
     training = replace(plan.training, rounds=20, calibration_rounds=8)
     told, before = (
-        " ".join(plan_in_words(replace(plan, training=training, model=model), schema).split())
+        " ".join(
+            plan_in_words(replace(plan, training=training, model=model), schema, parameters=model.parameters).split()
+        )
         for model in (plan.model, replace(plan.model, entity_levels=None))
     )
     assert "in the last 8 instead sums of expected and observed events of all patients" in told
