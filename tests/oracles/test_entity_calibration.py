@@ -182,7 +182,8 @@ def test_the_middle_half_of_them_are_of_entities(count: int, kinds: str) -> None
 
 
 def test_weights_stay_throughout_a_half_and_the_average_is_what_moves_them() -> None:
-    rng, weights, averaged = np.random.default_rng(0), TRUE_WEIGHTS, None
+    rng, weights = np.random.default_rng(0), TRUE_WEIGHTS
+    averaged: FloatArray | None = None
     given = [rng.normal(size=SPEC.parameters) * 20 for _ in range(5)]
     moved = []
     for number, sums in enumerate(given, start=1):
@@ -193,6 +194,7 @@ def test_weights_stay_throughout_a_half_and_the_average_is_what_moves_them() -> 
         )
         moved.append(bool((weights != before).any()))
     assert moved == [False, True, False, False, True]
+    assert averaged is not None
     np.testing.assert_allclose(averaged, np.mean(given[2:], axis=0)[: entity_numbers(SPEC)], rtol=1e-12)
 
 
