@@ -19,6 +19,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
+from scipy.optimize import brentq
+from scipy.stats import norm
 from tests.doubles import study_plan
 from tests.privacy.test_masking import (
     BY_CHANCE,
@@ -373,7 +375,8 @@ def test_the_chance_is_that_of_counting_every_circle(hospitals: int, colluding: 
 
 
 @pytest.mark.parametrize(
-    ("hospitals", "neighbours", "most_by_chance"), [(50, 6, 5), (50, 12, 11), (200, 22, 45), (200, 44, 100)]
+    ("hospitals", "neighbours", "most_by_chance"),
+    [(50, 6, 5), (50, 12, 11), (200, 22, 45), (200, 44, 100), (1000, 102, 701)],
 )
 def test_beyond_t_the_chances_are_those_of_the_page(hospitals: int, neighbours: int, most_by_chance: int) -> None:
     """By the rule for t or fewer there is none at all, and up to so many it is at most 2^-40."""
@@ -381,3 +384,35 @@ def test_beyond_t_the_chances_are_those_of_the_page(hospitals: int, neighbours: 
         assert chance_of_a_cut(hospitals, colluding, neighbours // 2) == 0
     assert chance_of_a_cut(hospitals, most_by_chance, neighbours // 2) <= Fraction(1, 2**40)
     assert chance_of_a_cut(hospitals, most_by_chance + 1, neighbours // 2) > Fraction(1, 2**40)
+
+
+@pytest.mark.parametrize(("bits", "neighbours"), [(40, 18), (120, 40)])
+def test_of_a_thousand_a_tenth_of_which_is_corrupt_before_it_is_drawn_fewer_would_do(
+    bits: int, neighbours: int
+) -> None:
+    """What the page says of a degree that grows with the logarithm."""
+    assert chance_of_a_cut(1000, 100, neighbours // 2) <= Fraction(1, 2**bits)
+    assert chance_of_a_cut(1000, 100, neighbours // 2 - 1) > Fraction(1, 2**bits)
+
+
+@pytest.mark.parametrize(
+    ("hospitals", "epsilons"),
+    [(50, (8.2, 5.4, 3.2, 2.15)), (200, (19.6, 12.5, 7.1, 4.8)), (1000, (60, 36, 19.6, 12.5))],
+    ids=str,
+)
+def test_what_hospitals_that_are_parted_have_is_as_the_page_says(hospitals: int, epsilons: tuple[float, ...]) -> None:
+    """By the closed form of Gaussian noise (Balle and Wang, 2018): m of h shares, 66 rounds of epsilon 1 together."""
+
+    def delta_of(epsilon: float, mean: float) -> float:
+        """mean: the square root of the rounds over the noise multiplier."""
+        tail = norm.logcdf(-epsilon / mean - mean / 2)
+        return float(norm.cdf(-epsilon / mean + mean / 2) - math.exp(epsilon + tail))
+
+    def mean_of(epsilon: float) -> float:
+        return float(brentq(lambda mean: delta_of(epsilon, mean) - 1e-5, 1e-3, 50))
+
+    tenth = hospitals // 10
+    guaranteed = hospitals - 2 * tenth
+    promised = mean_of(1.0)
+    for shares, epsilon in zip((1, 2, 5, 10), epsilons, strict=True):
+        assert mean_of(epsilon) == pytest.approx(promised * math.sqrt(guaranteed / shares), rel=0.015)
