@@ -270,6 +270,16 @@ def test_with_all_who_collude_away_from_the_roster_nothing_changes() -> None:
             assert p_of_uniform(words_of(some)) > BY_CHANCE / 100
 
 
+def test_what_a_hospital_masked_before_changes_nothing() -> None:
+    """It keeps its secrets over a plan's attempts, and is asked among other rosters in between."""
+    site, pairs = EIGHT.roster[3], pairs_of(EIGHT, EIGHT.roster[3])
+    for roster in (EIGHT.roster, EIGHT.roster[1:], EIGHT.roster[:7], EIGHT.roster):
+        attempt = replace(ATTEMPT, roster=roster)
+        words = masked(VECTORS[site], pairs=pairs, attempt=attempt, largest_entry=2**59).words
+        afresh = masked(VECTORS[site], pairs=pairs_of(EIGHT, site), attempt=attempt, largest_entry=2**59).words
+        np.testing.assert_array_equal(words, afresh)
+
+
 # --- a server that cheats
 
 
