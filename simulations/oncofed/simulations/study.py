@@ -320,6 +320,8 @@ class Study:
         for key in ("left_open", "expected_patients"):
             if not asked["settings"][key]:
                 del asked["settings"][key]
+        if not asked["settings"]["privacy"]["mask_neighbours"]:
+            del asked["settings"]["privacy"]["mask_neighbours"]
         for name, nothing in {"comparison_share": 0.0, "value_share": 0.0, "gains_within": 1.5}.items():
             if asked["settings"]["held_out"][name] == nothing:
                 del asked["settings"]["held_out"][name]
