@@ -17,6 +17,7 @@ from typing import Any
 from oncofed.protocol.released_model import ReleasedModel
 from oncofed.protocol.summary_spec import HELD_OUT_KINDS, SummarySpec
 from oncofed.survival.comparators import Comparator
+from oncofed.survival.entity_levels import EntityLevels
 from oncofed.survival.grid import TimeGrid
 from oncofed.survival.layers import Layer
 from oncofed.survival.time_shapes import TimeShapes
@@ -114,6 +115,7 @@ class ModelSpec:
     comparators        restricted models beside it, trained with it; none in most plans.
     layers             parts of the markers that rounds take away by turns, as if not measured; none in most plans.
     expected_weights   (columns,): what the first endpoint's linear weights start from and decay to; empty: zero.
+    entity_levels      None: calibration rounds set one level for all patients right.
     """
 
     columns: int
@@ -127,6 +129,7 @@ class ModelSpec:
     comparators: tuple[Comparator, ...] = field(default=(), metadata=ABSENT_WHERE_EMPTY)
     layers: tuple[Layer, ...] = field(default=(), metadata=ABSENT_WHERE_EMPTY)
     expected_weights: tuple[float, ...] = field(default=(), metadata=ABSENT_WHERE_EMPTY)
+    entity_levels: EntityLevels | None = field(default=None, metadata=ABSENT_WHERE_EMPTY)
 
     @property
     def baseline_parameters(self) -> int:

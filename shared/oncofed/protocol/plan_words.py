@@ -257,6 +257,11 @@ def _calibration_words(plan: StudyPlan) -> str:
     count = plan.training.calibration_rounds if plan.training.calibration_round(plan.training.rounds) else 0
     if not count:
         return ""
+    if plan.model.entity_levels is not None:
+        return (
+            f" (in the last {count} instead sums of expected and observed events of all patients, also weighted with "
+            "the predicted risk, by interval of time, and by tumour entity, by which the model's risks are set right)"
+        )
     return (
         f" (in the last {count} instead sums of expected and observed events, also weighted with the predicted risk, "
         "by which the model's risks are set right as a whole)"

@@ -317,7 +317,7 @@ class Study:
             del asked["assays"]
         if self.target_trial is None:
             del asked["target_trial"]
-        for key in ("left_open", "expected_patients"):
+        for key in ("left_open", "expected_patients", "calibration_by_entity"):
             if not asked["settings"][key]:
                 del asked["settings"][key]
         if not asked["settings"]["privacy"]["mask_neighbours"]:
