@@ -163,6 +163,7 @@ _TABLE: tuple[tuple[str, Range], ...] = (
     ("SharedNoise.sites", _whole(1, _SITES, 1, 200)),
     ("SharedNoise.dropouts, PrivacyRequest.dropouts", _whole(0, _SITES, 0, 40)),
     ("SharedNoise.colluding, PrivacyRequest.colluding", _whole(0, _SITES, 0, 40)),
+    ("SharedNoise.mask_neighbours, PrivacyRequest.mask_neighbours", _whole(0, _SITES, 0, 200)),
     ("PrivacySpec.scale_bits, PrivacyRequest.scale_bits", _whole(4, 40, 16, 30)),
     # Summaries
     (

@@ -114,7 +114,7 @@ def full_plan() -> StudyPlan:
         bundle_sha256="f" * 64,
         released=("the model", "this plan"),
         summaries=(SummarySpec("markers", SummaryKind.KEY_MARKERS, 3, 1.0, votes=votes),),
-        privacy=replace(plan.privacy, shares=SharedNoise(2, 0, 0)),
+        privacy=replace(plan.privacy, shares=SharedNoise(2, 0, 0, mask_neighbours=1)),
     )
 
 

@@ -15,6 +15,7 @@ from unicodedata import east_asian_width
 from oncofed.cohort import encoding
 from oncofed.cohort.schema import Kind, StudySchema
 from oncofed.privacy.accounting import epsilon_of
+from oncofed.privacy.mask_graph import graph_of
 from oncofed.privacy.policy import of_two_hospitals, planned_releases_of, releases_of
 from oncofed.privacy.releases import largest_patients, release_of_round, release_of_summary
 from oncofed.protocol.answer_times import READING
@@ -376,11 +377,24 @@ def _promise(plan: StudyPlan) -> Iterator[str]:
             f"up to {shares.colluding} of the other hospitals, as long as the others add their shares; sums of fewer "
             f"than {plan.smallest_roster} hospitals are never made. The coordinator wrote this plan, so a hospital "
             f"whose card nobody here has compared counts as one of those {shares.colluding}. The noise of the sum is "
-            f"at least {plan.privacy.noise_multiplier:.3g} times the limit."
+            f"at least {plan.privacy.noise_multiplier:.3g} times the limit.{_of_neighbours(plan)}"
         )
     yield (
         f"TWO HOSPITALS: a patient whom two of the hospitals treat is counted in both: epsilon up to "
         f"{cost.two_hospitals:.2f}."
+    )
+
+
+def _of_neighbours(plan: StudyPlan) -> str:
+    """What masks along a circle change; nothing where each hospital masks with all others."""
+    shares, graph = plan.privacy.shares, graph_of(plan)
+    if shares is None or graph.reaches_all(len(plan.roster)):
+        return ""
+    return (
+        f" Each hospital masks its part with {2 * graph.steps} others and not with all, which hides as much from the "
+        f"coordinator and up to {shares.colluding} hospitals, whichever they are. But {2 * graph.steps} hospitals that "
+        f"happen to be all of one's neighbours see, with the coordinator, its part with its own share of the noise "
+        f"alone, one of {shares.guaranteed_shares}; who they are follows from the plan and all masking keys."
     )
 
 

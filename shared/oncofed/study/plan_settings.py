@@ -43,6 +43,14 @@ _PRIVATE = needed_where("mode", PrivacyMode.LOCAL, PrivacyMode.DISTRIBUTED)
 _SHARED = needed_where("mode", PrivacyMode.DISTRIBUTED)
 
 
+def _more_than_collude(neighbours: int | None, known: Known) -> int | None:
+    colluding = known.before.get("colluding") or 0
+    if 0 < (neighbours or 0) <= colluding:
+        what = f"must be more than the {colluding} that may collude, who could open a hospital's part together"
+        raise Wrong(what, f"Write {colluding + 1} or more, or leave it out: then each masks with all.")
+    return neighbours
+
+
 @dataclass(frozen=True)
 class PrivacyRequest:
     """What the study asks for; the noise is calibrated from it."""
@@ -68,6 +76,10 @@ class PrivacyRequest:
     """Required for `distributed`: how many hospitals may be missing from a sum."""
     colluding: Annotated[int, _SHARED] = 0
     """Required for `distributed`: how many hospitals may tell the server their share of the noise without harm."""
+    mask_neighbours: Annotated[int, Rule(_more_than_collude)] = 0
+    """`distributed`: with how many others a hospital masks its part, at least; 0 for all. It has to be more than
+    `colluding`, and hides as much then ([why](secure-aggregation.md#masks-with-neighbours)), with fewer masks to make
+    where there are many hospitals."""
     scale_bits: int = 20
     """Sums leave in whole steps: a clip norm is 2^`scale_bits` of them. Not used in mode `none`."""
     bounding: Bounding = Bounding.CLIP
@@ -407,7 +419,7 @@ def _privacy_asked(request: PrivacyRequest, *, sites: int) -> PrivacySpec:
     assert request.l2_norm_bound is not None
     shares = None
     if request.mode is PrivacyMode.DISTRIBUTED:
-        shares = SharedNoise(sites, request.dropouts, request.colluding)
+        shares = SharedNoise(sites, request.dropouts, request.colluding, mask_neighbours=request.mask_neighbours)
         if shares.guaranteed_shares < 1:
             what = f"{sites} hospitals less {request.dropouts} dropouts and {request.colluding} colluding leave nobody"
             raise InvalidInput([Fault("[privacy], dropouts", what, "Lower dropouts or colluding, or enrol more.")])

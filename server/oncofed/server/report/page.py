@@ -233,6 +233,7 @@ def _whose_noise(plan: StudyPlan) -> str:
     return (
         f"a sum's, shared under masks by {whole(shares.sites)} hospitals, of which {whole(shares.dropouts)} may be "
         f"missing and {whole(shares.colluding)} may side with the coordinator; the others are trusted to add theirs"
+        + (f"; each masks with {whole(shares.mask_neighbours)} others at least" if shares.mask_neighbours else "")
     )
 
 
