@@ -126,6 +126,7 @@ def calls(folder: Path) -> dict[str, Call]:
         "baseline_weight": 1.0,
         "entity_time_shapes": 0,
         "shape_weight": 1.0,
+        "calibration_by_entity": False,
     }
     some = {"a list", "an empty list", "a tuple", "an empty array"}
     return {
@@ -151,7 +152,13 @@ def calls(folder: Path) -> dict[str, Call]:
         "prognosis": Call(
             of.prognosis,
             network,
-            {"hidden": some, "linear": TRUTH, "baseline_weight": POSITIVE, "shape_weight": POSITIVE},
+            {
+                "hidden": some,
+                "linear": TRUTH,
+                "baseline_weight": POSITIVE,
+                "shape_weight": POSITIVE,
+                "calibration_by_entity": TRUTH,
+            },
         ),
         "LocalSteps": Call(
             of.LocalSteps,

@@ -115,8 +115,9 @@ _TABLE: tuple[tuple[str, Range], ...] = (
     ("PlanSettings.entity_time_shapes", _whole(0, 2, 0, 2)),
     ("TimeShapes.centre", Range(1e-4, 50_000, 1, 1_500)),
     ("TimeShapes.weight, PlanSettings.shape_weight", Range(1e-3, 100, 0.05, 5)),
-    ("TimeShapes.entity_columns", _whole(0, _INPUTS, 0, 5_000)),
-    ("TimeShapes.entity_columns (count)", _whole(0, 1_000, 1, 100)),
+    ("TimeShapes.entity_columns, EntityLevels.entity_columns", _whole(0, _INPUTS, 0, 5_000)),
+    ("TimeShapes.entity_columns (count), EntityLevels.entity_columns (count)", _whole(0, 1_000, 1, 100)),
+    ("EntityLevels.encoded", Range(1e-3, 100, 0.05, 5)),
     ("ModelSpec.comparators (count), PlanSettings.comparators (count)", _whole(0, 8, 0, 6)),
     ("Comparator.columns, Comparator.missing_columns", _whole(0, _INPUTS, 0, 5_000)),
     ("Comparator.columns (count)", _whole(1, 1_000, 1, 100)),
@@ -137,7 +138,7 @@ _TABLE: tuple[tuple[str, Range], ...] = (
     ("TimeGrid.widths (count)", _whole(1, 200, 2, 60)),
     # Training
     ("TrainingSpec.rounds", _whole(0, 10_000, 0, 300)),
-    ("TrainingSpec.calibration_rounds", _whole(0, 100, 0, 10)),
+    ("TrainingSpec.calibration_rounds", _whole(0, 100, 0, 40)),
     ("TrainingSpec.server_learning_rate", Range(1e-8, 1e3, 1e-4, 1)),
     ("TrainingSpec.beta_1", Range(0, 0.999_999, 0, 0.99)),
     ("TrainingSpec.beta_2", Range(0, 0.999_999, 0, 0.9999)),
@@ -167,6 +168,7 @@ _TABLE: tuple[tuple[str, Range], ...] = (
     ("SharedNoise.sites", _whole(1, _SITES, 1, 200)),
     ("SharedNoise.dropouts, PrivacyRequest.dropouts", _whole(0, _SITES, 0, 40)),
     ("SharedNoise.colluding, PrivacyRequest.colluding", _whole(0, _SITES, 0, 40)),
+    ("SharedNoise.mask_neighbours, PrivacyRequest.mask_neighbours", _whole(0, _SITES, 0, 200)),
     ("PrivacySpec.scale_bits, PrivacyRequest.scale_bits", _whole(4, 40, 16, 30)),
     # Summaries
     (

@@ -161,3 +161,16 @@ def test_the_simulation_engine() -> None:
     assert isinstance(telemetry.FLWR_TELEMETRY_ENABLED, str)
     assert 'if FLWR_TELEMETRY_ENABLED == "1"' in inspect.getsource(telemetry.create_event)
     assert FLWR_DISABLE_UPDATE_CHECK == "FLWR_DISABLE_UPDATE_CHECK"
+
+
+def test_the_pool_of_rays_workers_has_the_attributes_that_are_changed() -> None:
+    """ray_engine: dead workers retire from it, and those that Ray has lost sight of come last."""
+    pytest.importorskip("ray")
+    from flwr.server.superlink.fleet.vce.backend.raybackend import RayBackend  # noqa: PLC0415 - needs Ray
+    from flwr.simulation.ray_transport.ray_actor import BasicActorPool  # noqa: PLC0415
+
+    assert list(inspect.signature(RayBackend.process_message).parameters) == ["self", "message", "context"]
+    used = inspect.getsource(BasicActorPool)
+    assert "actor = self.pool.pop()" in used
+    assert "self.pool.append(actor)" in used
+    assert "self.num_actors += num_actors" in used

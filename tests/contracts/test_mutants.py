@@ -22,6 +22,7 @@ AREAS = {
     "budget",
     "doctor",
     "lab",
+    "masks",
 } | {"coordinator"}
 
 

@@ -43,6 +43,7 @@ from oncofed.server.deployment.consortium_file import Consortium, read_consortiu
 from oncofed.server.deployment.folder import CoordinatorFolder, CoordinatorSettings, read_settings
 from oncofed.simulations.study import Study, read_study
 from oncofed.survival.comparators import Comparator
+from oncofed.survival.entity_levels import EntityLevels
 from oncofed.survival.layers import Layer
 from oncofed.texts import TEXTS, Plain, shown
 from oncofed.treatment.target_trial import Benchmark, TargetTrial
@@ -106,13 +107,14 @@ def full_plan() -> StudyPlan:
             comparators=(Comparator("stage", (0,), (), 0.5),),
             layers=(Layer("rna", (0,), (0,), 0.1),),
             expected_weights=(0.5,) * plan.model.columns,
+            entity_levels=EntityLevels((0,), 1.0),
         ),
         members=(Member("Bonn", "key", "b" * 64), Member("Essen", "key", "d" * 64)),
         coordinator_public_key="e" * 64,
         bundle_sha256="f" * 64,
         released=("the model", "this plan"),
         summaries=(SummarySpec("markers", SummaryKind.KEY_MARKERS, 3, 1.0, votes=votes),),
-        privacy=replace(plan.privacy, shares=SharedNoise(2, 0, 0)),
+        privacy=replace(plan.privacy, shares=SharedNoise(2, 0, 0, mask_neighbours=1)),
     )
 
 

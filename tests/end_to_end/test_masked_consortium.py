@@ -1,9 +1,9 @@
 """Is a masked sum between real processes the plain one, and does the study go on when a hospital is lost?
 
 Privacy mode `distributed`, d = t = 1 of four. The first part: guards that add no shares of the noise give the weights
-of a simulation that has neither masks nor noise. The second: supervised hospitals, one away from the start, one killed
-between question and answer. A study with all its noise is in test_consortium.py, a hostile coordinator in
-test_hostile_masking.py.
+of a simulation that has neither masks nor noise; they mask with their neighbours on a circle alone. The second:
+supervised hospitals, one away from the start, one killed between question and answer. A study with all its noise is in
+test_consortium.py, a hostile coordinator in test_hostile_masking.py.
 """
 
 from __future__ import annotations
@@ -53,9 +53,13 @@ def cohorts_of(four: Installed, document: StudyDocument) -> dict[str, Cohort]:
 
 
 def simulated(plan: StudyPlan, cohorts: dict[str, Cohort], folder: Path) -> NDArray[np.float64]:
-    """The same clipping and optimiser, in one process, without privacy."""
+    """The same bound and optimiser, in one process, without privacy."""
     members = tuple(replace(member, answer_public_key="") for member in plan.members)  # where nobody signs
-    bare = replace(plan, members=members, privacy=without_privacy(l2_norm_bound=plan.privacy.l2_norm_bound))
+    private = plan.privacy
+    privacy = without_privacy(
+        l2_norm_bound=private.l2_norm_bound, bounding=private.bounding, hazard_cap=private.hazard_cap
+    )
+    bare = replace(plan, members=members, privacy=privacy)
     folder.mkdir()
     done = federate(bare, cohorts, run_folder=folder, engine=Engine.GRID, resume=False, figures=lambda *_: {})
     assert done.state.round == ROUNDS
@@ -66,7 +70,10 @@ def test_without_its_noise_the_masked_study_gives_the_weights_of_a_plain_simulat
     silent = ("tests.end_to_end.odd_guard", "adds_no_share")
     with installed() as four:
         four.start(guards=dict.fromkeys(four.hospitals, silent))
-        document = four.study("masked", rounds=ROUNDS, privacy=SHARED_NOISE)
+        document = four.study("masked", rounds=ROUNDS, privacy=f"{SHARED_NOISE}\nmask_neighbours = 2")
+        shares = document.plan.privacy.shares
+        assert shares is not None
+        assert shares.mask_neighbours == 2, "of three others: each on a circle of four"
         status = four.run(document, seconds=120.0 + 60.0 * ROUNDS)
         check_masked(four, document.plan, status)
         page = tmp_path / "report.html"

@@ -8,7 +8,7 @@ docs/audit.md claims neither too much nor too little.
 from __future__ import annotations
 
 import re
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +17,8 @@ import torch
 from _pytest.mark.structures import ParameterSet
 from tests.audit_targets import ROUNDS_TO_OVERFIT, SMALL, small_target, small_target_with_summaries
 
-from oncofed.protocol.plan import PrivacyMode
+from oncofed.privacy.mask_graph import MaskGraph
+from oncofed.protocol.plan import PrivacyMode, SharedNoise
 from oncofed.simulations.audit.audit import CHECKS, FULL, audited, checks
 from oncofed.simulations.audit.constants import CONSTANTS
 from oncofed.simulations.audit.inversion import INVERSION
@@ -36,6 +37,7 @@ from oncofed.simulations.audit.summaries import SUMMARIES
 from oncofed.simulations.audit.target import Target, replaced
 from oncofed.simulations.audit.verdict import Outcome, Verdict
 from oncofed.simulations.audit.what_is_added import WHAT_IS_ADDED
+from oncofed.simulations.masking_keys import simulated_member
 from oncofed.simulations.study import read_study
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -120,6 +122,34 @@ def test_the_real_guard_fails_no_check(mode: PrivacyMode, _mutant: str, check: s
         control = [value for name, value in verdict.figures.items() if name.endswith("without_privacy")]
         assert max(control) > LEAST_OF_CONTROL
     assert verdict.seconds > 0
+
+
+def with_neighbours(target: Target) -> Target:
+    """Of seven hospitals, each of which masks with two at least; one may be missing and one collude."""
+    roster = ("Bonn", "Celle", "Essen", "Hof", "Jena", "Kiel", "Ulm")
+    shares = SharedNoise(7, 1, 1, mask_neighbours=2)
+    privacy = replace(target.plan.privacy, shares=shares, epsilon=1.01)  # rounding weighs more in smaller shares
+    members = tuple(map(simulated_member, roster))
+    return replace(target, plan=replace(target.plan, roster=roster, members=members, quorum=6, privacy=privacy))
+
+
+def test_masks_with_neighbours_are_sound_and_a_mask_left_out_is_caught() -> None:
+    target = with_neighbours(small_target(SHARED))
+    verdict = verdict_of(MASKS, target)
+    assert verdict.passed, verdict.measured
+    assert "of the 6 pairs of 6" in verdict.power.defect
+    assert verdict_of(MASKS, mutants_of(SHARED)["a mask left out"].of(target)).failed
+
+
+def test_masks_with_one_neighbour_alone_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two by two, so that the sum still opens, bit for bit, and one that colludes opens its partner."""
+
+    def partner(graph: MaskGraph, own: str, roster: tuple[str, ...], *, seed: bytes) -> tuple[str, ...]:
+        circle = sorted(roster)
+        return (circle[circle.index(own) ^ 1],)
+
+    monkeypatch.setattr(MaskGraph, "peers", partner)
+    assert verdict_of(MASKS, with_neighbours(small_target(SHARED))).failed
 
 
 @pytest.mark.parametrize(

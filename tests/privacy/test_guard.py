@@ -23,6 +23,7 @@ from tests.doubles import (
     drawn_patients,
     drawn_weights,
     local_privacy,
+    model_spec,
     no_privacy,
     request_for,
     study_plan,
@@ -31,6 +32,7 @@ from tests.doubles import (
 from oncofed.client.guard import guard as guard_module
 from oncofed.client.guard.guard import Begins, Guard, LoadPatients, announce_to_nobody
 from oncofed.client.patients.calibration_sums import calibration_sum
+from oncofed.client.patients.entity_sums import entity_sum
 from oncofed.client.patients.training import ascent_sum
 from oncofed.client.records.answers import Answers, FolderAnswers
 from oncofed.errors import PrivacyRefusal, RecordUnwritable, RefusalCode, RequestRefused
@@ -42,6 +44,7 @@ from oncofed.privacy.releases import release_of_round
 from oncofed.privacy.shared_noise import SampledIntegerRelease
 from oncofed.protocol.messages import ContributeRequest, GuardPort
 from oncofed.protocol.plan import StudyPlan, TrainingMode, TrainingSpec
+from oncofed.survival.entity_levels import EntityLevels
 from oncofed.survival.likelihood import PatientTensors
 
 PLANTED = "MRN-0047-11"
@@ -165,6 +168,20 @@ def test_the_last_rounds_are_calibration_sums_and_cost_what_a_round_costs() -> N
     assert {charge.event for charge in guard.ledger.charges()} == {release_of_round(plan).event}
     stepwise = replace(plan, training=replace(training, mode=TrainingMode.EPOCHS))
     assert not any(stepwise.training.calibration_round(round_) for round_ in range(1, 6))
+
+
+def test_the_middle_ones_are_sums_of_entities_where_the_plan_has_their_levels() -> None:
+    spec = replace(model_spec(columns=16), entity_levels=EntityLevels((0, 2), 0.7))
+    plan = study_plan(model=spec, training=TrainingSpec(rounds=6, calibration_rounds=4))
+    drawn = drawn_patients(spec, 20, seed=0)
+    guard = guard_with(plan=plan, patients=lambda: drawn, noise=SilentNoise())
+    kinds = (ascent_sum, ascent_sum, calibration_sum, entity_sum, entity_sum, calibration_sum)
+    for round_, kind in enumerate(kinds, start=1):
+        request = request_for(plan, round_=round_)
+        total = kind(plan, request.weights, drawn)
+        vector = guard.contribute(request).vector
+        np.testing.assert_allclose(vector, total.vector / total.l2_norm_bound, atol=1e-5)
+    assert {charge.event for charge in guard.ledger.charges()} == {release_of_round(plan).event}
 
 
 # Repetition

@@ -3,9 +3,9 @@
 What is checked, exactly. In each attempt the server tells each hospital that does not collude a roster of its choosing
 (every subset of the plan's names, right or wrong) and one of two sets of weights, or nothing. A hospital answers if the
 real `refuse_roster` lets it, with its vector, a fresh share of noise, and one mask for each other member of the roster
-it was told. Masks are unknowns, the same at both ends of a pair exactly if attempt, roster and weights are; those of
-pairs with a colluding hospital are known. A sum of answers with any coefficients is *opened* if all unknown masks
-cancel.
+it was told, or, where the plan names neighbours, for those of the circle that are nearest. Masks are unknowns, the same
+at both ends of a pair exactly if attempt, roster and weights are; those of pairs with a colluding hospital are known. A
+sum of answers with any coefficients is *opened* if all unknown masks cancel.
 
 (S) The opened combinations are exactly those of the sums over whole rosters, each answered by all its honest members
     for the same weights. Each of these rosters has at least K - d members, so K - d - t honest ones.
@@ -15,20 +15,21 @@ cancel.
 
 Scope. (S) by linear algebra on the answers themselves: K = 3 over one and two attempts and with hospitals that forget
 what they answered, K = 4 over one; with two sets of weights K = 3 over one attempt, also with hospitals that forget;
-else everybody is sent the same (other weights only make more unknowns different). K = 4 and 5 over all lies of an
-attempt by way of the answers to each roster, since unknowns of different rosters are different. (V) over all that up to
-three attempts can open. Coefficients are real numbers; modulo 2^64 the same combinations open, because an unknown
-stands in two answers at most, with coefficients +1 and -1, so each condition is "c_i = c_j" or "c_i = 0". That the real
-masks behave like the unknowns is a test at the end, for three hospitals, and statistics in test_masking.py. Each rule
-is taken out once, and the checks then fail.
+else everybody is sent the same (other weights only make more unknowns different). With neighbours, K = 4 over one
+attempt, and K = 5 and 6 over who answers a whole roster, for every circle. K = 4 and 5 over all lies of an attempt by
+way of the answers to each roster, since unknowns of different rosters are different. (V) over all that up to three
+attempts can open. Coefficients are real numbers; modulo 2^64 the same combinations open, because an unknown stands in
+two answers at most, with coefficients +1 and -1, so each condition is "c_i = c_j" or "c_i = 0". That the real masks
+behave like the unknowns is a test at the end, for three hospitals, and statistics in test_masking.py. Each rule is
+taken out once, and the checks then fail.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
-from itertools import chain, combinations, combinations_with_replacement, pairwise, product
+from itertools import chain, combinations, combinations_with_replacement, pairwise, permutations, product
 
 import numpy as np
 import pytest
@@ -43,15 +44,20 @@ Roster = tuple[str, ...]
 
 @dataclass(frozen=True)
 class Setting:
-    """K hospitals; the last t of them collude with the server."""
+    """K hospitals; the last t of them collude with the server. neighbours: as the plan names them; 0 for all.
+
+    circle: in which order the hospitals stand on it; of each roster, those of the roster.
+    """
 
     sites: int
     dropouts: int
     colluding: int
+    neighbours: int = 0
+    circle: str = "abcdef"
 
     @property
     def plan(self) -> Roster:
-        return tuple("abcde"[: self.sites])
+        return tuple("abcdef"[: self.sites])
 
     @property
     def honest(self) -> Roster:
@@ -70,6 +76,13 @@ SETTINGS = [
     for colluding in (0, 1, 2)
     if sites - dropouts - colluding >= 1 and sites - dropouts >= 2  # else no policy allows the plan
 ]
+
+
+def mask_together(setting: Setting, one: str, other: str, roster: Roster) -> bool:
+    """Whether one is among the nearest of the other, counted around the circle."""
+    circle = [site for site in setting.circle if site in roster]
+    apart = abs(circle.index(one) - circle.index(other))
+    return not setting.neighbours or min(apart, len(circle) - apart) <= (setting.neighbours + 1) // 2
 
 
 @dataclass(frozen=True, order=True)
@@ -142,7 +155,8 @@ def unknown_masks(setting: Setting, answers: Sequence[Answer], key: MaskKey) -> 
     entries = []
     for row, answer in enumerate(answers):
         for peer in answer.roster:
-            if peer != answer.site and peer in setting.honest:
+            together = peer != answer.site and mask_together(setting, answer.site, peer, answer.roster)
+            if together and peer in setting.honest:
                 pair = (*sorted((answer.site, peer)), key(answer))
                 entries.append((row, columns.setdefault(pair, len(columns)), 1.0 if answer.site < peer else -1.0))
     matrix = np.zeros((len(answers), len(columns)))
@@ -220,6 +234,39 @@ def test_neither_do_hospitals_that_forget_which_weights_they_answered(setting: S
     """Ledger and answers restored from a backup. At most two answers a hospital: there are two sets of weights."""
     for answers in lies_about_weights(setting, answers_of_each=2):
         assert opens_whole_rosters_only(setting, answers)
+
+
+WITH_NEIGHBOURS = [
+    replace(setting, neighbours=setting.colluding + 1, circle="".join(circle))
+    for setting in SETTINGS
+    if setting.sites == 4
+    for circle in permutations(setting.plan)
+    if circle[0] == "a" and circle[1] < circle[-1]  # turned around, or the other way, it is the same
+]
+
+
+@pytest.mark.parametrize("setting", WITH_NEIGHBOURS, ids=str)
+def test_with_neighbours_one_attempt_opens_sums_over_whole_rosters_and_nothing_else(setting: Setting) -> None:
+    assert all(opens_whole_rosters_only(setting, answers) for answers in lies(setting, 0))
+
+
+def opens_alike(setting: Setting) -> bool:
+    """(S) for each roster and whoever of it answers; unknowns of different rosters are different."""
+    rosters = [roster for roster in subsets(setting.plan) if len(roster) >= setting.sites - setting.dropouts]
+    return all(
+        opens_whole_rosters_only(setting, [Answer(site, 0, roster) for site in answering])
+        for roster in rosters
+        for answering in subsets([site for site in roster if site in setting.honest])
+    )
+
+
+@pytest.mark.parametrize("colluding", [0, 1, 2, 3])
+@pytest.mark.parametrize("sites", [5, 6])
+def test_with_more_neighbours_than_may_collude_every_circle_will_do(sites: int, colluding: int) -> None:
+    for circle in permutations("abcdef"[:sites]):
+        if circle[0] == "a" and circle[1] < circle[-1]:
+            for neighbours in (colluding + 1, colluding + 2):
+                assert opens_alike(Setting(sites, 1, colluding, neighbours, "".join(circle)))
 
 
 @cache
@@ -317,6 +364,12 @@ def test_without_a_least_roster_a_smaller_sum_opens() -> None:
         return own in roster
 
     assert not all(opens_whole_rosters_only(setting, answers) for answers in lies(setting, 0, any_roster))
+
+
+def test_with_no_more_neighbours_than_may_collude_some_circle_opens_one_hospital() -> None:
+    assert opens_alike(Setting(6, 0, 2, 3, "abecfd"))
+    assert not opens_alike(Setting(6, 0, 2, 2, "aebcfd"))  # e and f collude, and stand around b and c
+    assert opens_alike(Setting(6, 0, 2, 2, "abcdef")), "side by side they part nobody"
 
 
 def test_with_masks_that_do_not_depend_on_the_roster_a_lying_server_opens_other_sums() -> None:

@@ -1,4 +1,4 @@
-"""With two masks a hospital, a simulated training is what it is with K - 1, to the last bit."""
+"""With two masks a hospital, a simulated training is what it is with a real one's, to the last bit."""
 
 from __future__ import annotations
 
@@ -32,7 +32,9 @@ def drawn_study(seed: int) -> StudyPlan:
     rng = np.random.default_rng(seed)
     sites = tuple(f"H{number:02}" for number in range(int(rng.integers(2, 12))))
     missing = int(rng.integers(0, len(sites) - 1))
-    shares = SharedNoise(len(sites), missing, int(rng.integers(0, len(sites) - missing)))
+    colluding = int(rng.integers(0, len(sites) - missing))
+    neighbours = 0 if seed % 2 else colluding + 1
+    shares = SharedNoise(len(sites), missing, colluding, mask_neighbours=neighbours)
     model = model_spec(columns=int(rng.integers(2, 9)), endpoints=int(rng.integers(1, 3)))
     training = TrainingSpec(rounds=4, calibration_rounds=1)
     privacy = calibrated_privacy(

@@ -13,10 +13,12 @@ import pytest
 from tests.doubles import drawn_patients, drawn_weights, local_privacy, model_spec, no_privacy, study_plan, with_inputs
 
 from oncofed.client.patients.calibration_sums import calibration_sum
+from oncofed.client.patients.entity_sums import entity_sum
 from oncofed.client.patients.training import ascent_sum, seen_in_round
 from oncofed.privacy.bounded_sum import BoundedSum
 from oncofed.privacy.ledger import MemoryLedger
 from oncofed.privacy.mechanism import cut_parts
+from oncofed.protocol.calibration_layout import calibration_round_of
 from oncofed.protocol.messages import ContributeRequest
 from oncofed.protocol.plan import Bounding, ModelSpec, StudyPlan, TrainingSpec
 from oncofed.simulations import sums_together
@@ -24,17 +26,19 @@ from oncofed.simulations.federation import simulated_guard
 from oncofed.simulations.site_policy import site_policy
 from oncofed.simulations.sums_together import SumsTogether, sums_of_each
 from oncofed.survival.comparators import Comparator
+from oncofed.survival.entity_levels import EntityLevels
 from oncofed.survival.layers import Layer
 from oncofed.survival.likelihood import PatientTensors
 from oncofed.survival.time_shapes import TimeShapes
 
-ROUNDS = 4
+ROUNDS = 6
 MODELS = {
     "one endpoint": model_spec(),
     "as wide as a study": model_spec(columns=383, endpoints=2, hidden_units=(8,), baseline_weight=0.5),
     "linear": model_spec(columns=17, hidden_units=()),
     "two layers": model_spec(columns=9, hidden_units=(5, 3)),
     "time shapes": model_spec(columns=5, endpoints=2, time_shapes=TimeShapes(2, 7.0, 0.4, (0, 2))),
+    "levels of entities": replace(model_spec(columns=16, endpoints=2), entity_levels=EntityLevels((0, 2), 0.7)),
     "comparators": model_spec(columns=6, comparators=(Comparator("stage", (4,), (), 0.5),)),
     "layers": model_spec(columns=6, layers=(Layer("a", (1, 2), (2,), 0.25), Layer("b", (3,), (3,), 0.5))),
 }
@@ -56,12 +60,14 @@ def hospitals_of(spec: ModelSpec, *, seed: int, scale: float = 1.0) -> dict[str,
 def own_sum(plan: StudyPlan, request: ContributeRequest, patients: PatientTensors) -> BoundedSum:
     """As `client.guard.guard.Guard` has it."""
     seen = seen_in_round(plan, patients, plan_hash=plan.hash, round_=request.round)
-    in_this_round = calibration_sum if plan.training.calibration_round(request.round) else ascent_sum
-    return in_this_round(plan, request.weights, seen)
+    calibrates = calibration_round_of(plan, request.round)
+    if calibrates is None:
+        return ascent_sum(plan, request.weights, seen)
+    return (entity_sum if calibrates.of_entities else calibration_sum)(plan, request.weights, seen)
 
 
 def plan_among(hospitals: dict[str, PatientTensors], spec: ModelSpec, bound: str) -> StudyPlan:
-    training = TrainingSpec(rounds=ROUNDS, calibration_rounds=2)
+    training = TrainingSpec(rounds=ROUNDS, calibration_rounds=4)
     plan = study_plan(model=spec, training=training, privacy=BOUNDS[bound])
     return replace(plan, roster=tuple(hospitals), quorum=len(hospitals))
 

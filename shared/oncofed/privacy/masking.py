@@ -1,7 +1,8 @@
 """How do hospitals add up integer vectors so that the server sees the sum and nothing else?
 
 Each pair of hospitals of an attempt shares a stream of pseudo-random numbers modulo 2^64; the one with the smaller name
-adds it to its vector, the other subtracts it. In the sum over the attempt's whole roster all of them cancel, and the
+adds it to its vector, the other subtracts it. (Each pair, or where the plan says so each pair of neighbours on a
+circle, which hides as much: `mask_graph`.) In the sum over the attempt's whole roster all of them cancel, and the
 sum modulo 2^64 is that of the vectors. Anything short of that holds at least one stream that the server does not know.
 
 Keys. For each plan each hospital makes one X25519 key pair; whose a public key is, others know by a signature
@@ -55,8 +56,10 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from numpy.typing import NDArray
 
 from oncofed.errors import PrivacyRefusal
+from oncofed.privacy.mask_graph import EVERYBODY, MaskGraph
 
 _DOMAIN = "oncofed masking 3"
+_CIRCLE_DOMAIN = "oncofed circle of masks 1"
 _SUMMARY_DOMAIN = "oncofed masking of summaries 3"
 _KEY_BYTES = 32
 
@@ -145,20 +148,25 @@ class MaskingPairs:
 
     own, private_key  the hospital and its key, which stays in here.
     public_keys       of the hospitals of the plan whose key is known, this one's among them; 32 bytes each, distinct.
+    graph             with whom it masks, of an attempt's roster.
 
     The exchange with another hospital is made at the first need of it and kept: it costs as much as a stream of 100
     kB. Raises PrivacyRefusal when two hospitals have one key, or another is named for this one.
     """
 
-    def __init__(self, *, own: str, private_key: bytes, public_keys: Mapping[str, bytes]) -> None:
+    def __init__(
+        self, *, own: str, private_key: bytes, public_keys: Mapping[str, bytes], graph: MaskGraph = EVERYBODY
+    ) -> None:
         if len(set(public_keys.values())) != len(public_keys):
             raise PrivacyRefusal("two hospitals of the plan have the same masking key")
         if public_keys.get(own) != public_masking_key_of(private_key):
             raise PrivacyRefusal("another masking key is named for this hospital than it holds")
         self.own = own
+        self.graph = graph
         self._private_key = X25519PrivateKey.from_private_bytes(private_key)
         self.public_keys = dict(public_keys)
         self._secrets: dict[str, bytes] = {}
+        self._hashed: tuple[tuple[str, ...], str] = ((), "")
 
     def secret(self, peer: str) -> bytes:
         """32 bytes, the same at the peer. Raises PrivacyRefusal for a key that is none, or weak."""
@@ -170,13 +178,22 @@ class MaskingPairs:
                 raise PrivacyRefusal("something is named that is no masking key") from None
         return self._secrets[peer]
 
-    def hash_of_keys(self, roster: Sequence[str]) -> str:
+    def peers(self, attempt: Attempt) -> tuple[str, ...]:
+        """With whom this hospital masks in this attempt. Of all of these, and of the whole roster, keys are known."""
+        keys = self.hash_of_keys(attempt.roster)
+        seed = hashlib.sha256(_framed((_CIRCLE_DOMAIN, attempt.plan_hash, keys))).digest()
+        return self.graph.peers(self.own, attempt.roster, seed=seed)
+
+    def hash_of_keys(self, roster: tuple[str, ...]) -> str:
         """SHA-256 of the roster's public keys, in its order: the same at whoever was told the same."""
-        return hashlib.sha256(b"".join(self.public_keys[site] for site in roster)).hexdigest()
+        if self._hashed[0] != roster:  # of a thousand keys it takes as long as some streams
+            joined = b"".join(self.public_keys[site] for site in roster)
+            self._hashed = (roster, hashlib.sha256(joined).hexdigest())
+        return self._hashed[1]
 
 
 def masked(vector: NDArray[np.int64], *, pairs: MaskingPairs, attempt: Attempt, largest_entry: int) -> MaskedVector:
-    """The vector (which must hold its noise already) plus and minus the streams shared with each other member.
+    """The vector (which must hold its noise already) plus and minus the streams shared with its peers of the roster.
 
     largest_entry  the L of the proof that no sum wraps; from public numbers.
 
@@ -187,10 +204,9 @@ def masked(vector: NDArray[np.int64], *, pairs: MaskingPairs, attempt: Attempt, 
     _refuse_unmaskable(pairs, attempt)
     words = residues(vector, sites=len(attempt.roster), largest_entry=largest_entry)
     streams = _Streams(attempt, pairs, len(vector))
-    for peer in attempt.roster:
-        if peer != own:
-            combine = np.add if own < peer else np.subtract
-            combine(words, streams.shared(peer), out=words)
+    for peer in pairs.peers(attempt):
+        combine = np.add if own < peer else np.subtract
+        combine(words, streams.shared(peer), out=words)
     words.setflags(write=False)
     return MaskedVector(own, attempt, words)
 
@@ -243,7 +259,8 @@ def _refuse_unmaskable(pairs: MaskingPairs, attempt: Attempt) -> None:
         raise PrivacyRefusal("no masking key is known of a hospital of the roster")
 
 
-def _is_sorted(names: Sequence[str]) -> bool:
+@lru_cache(maxsize=8)
+def _is_sorted(names: tuple[str, ...]) -> bool:
     return all(one < other for one, other in pairwise(names))
 
 
@@ -251,12 +268,14 @@ class _Streams:
     """The streams of one hospital in one attempt, each the same at both ends of a pair."""
 
     def __init__(self, attempt: Attempt, pairs: MaskingPairs, size: int) -> None:
-        roster_hash = hashlib.sha256(_framed(attempt.roster)).hexdigest()
         self._pairs = pairs
         self._salt = _framed((attempt.plan_hash,))
-        self._info = _framed((*attempt.domain, roster_hash, pairs.hash_of_keys(attempt.roster), attempt.content_hash))
+        self._info = _framed(
+            (*attempt.domain, _hash_of_roster(attempt.roster), pairs.hash_of_keys(attempt.roster), attempt.content_hash)
+        )
         self._zeros = bytes(8 * size)
         self._stream = bytearray(8 * size)
+        self._words = np.frombuffer(self._stream, dtype="<u8")
 
     def shared(self, peer: str) -> NDArray[np.uint64]:
         """(size,) uint64, valid until the next call."""
@@ -267,7 +286,12 @@ class _Streams:
             Cipher(algorithms.ChaCha20(key, bytes(16)), mode=None).encryptor().update_into(self._zeros, self._stream)
         )
         assert written == len(self._stream), "a stream cipher writes as much as it reads"
-        return np.frombuffer(self._stream, dtype="<u8").astype(np.uint64, copy=False)
+        return self._words.astype(np.uint64, copy=False)
+
+
+@lru_cache(maxsize=8)  # that of a hospital's rounds is the same in nearly all
+def _hash_of_roster(roster: tuple[str, ...]) -> str:
+    return hashlib.sha256(_framed(roster)).hexdigest()
 
 
 def _framed(parts: Sequence[str]) -> bytes:
@@ -275,8 +299,5 @@ def _framed(parts: Sequence[str]) -> bytes:
 
     _framed(a) + _framed(b) is _framed of both lists together.
     """
-    framed = b""
-    for part in parts:
-        encoded = part.encode()
-        framed += len(encoded).to_bytes(4, "big") + encoded
-    return framed
+    encoded = [part.encode() for part in parts]
+    return b"".join(len(part).to_bytes(4, "big") + part for part in encoded)

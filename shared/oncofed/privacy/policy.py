@@ -203,6 +203,8 @@ class SitePolicy:
             reasons.append(f"its training mode {plan.training.mode} knows no bounding but {Bounding.CLIP}")
         if plan.model.time_shapes is not None:
             reasons += plan.model.time_shapes.faults(plan.model.columns)
+        if plan.model.entity_levels is not None:
+            reasons += plan.model.entity_levels.faults(plan.model.columns, linear_branch=plan.model.linear_branch)
         reasons += comparator_faults(plan.model.comparators, plan.model.columns)
         reasons += layer_faults(plan.model.layers, plan.model.columns)
         reasons += [plan.model.expectation_fault] if plan.model.expectation_fault else []

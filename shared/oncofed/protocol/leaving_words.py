@@ -188,6 +188,12 @@ def _calibration_words(plan: StudyPlan, say: Language) -> str:
     rounds = plan.training.calibration_rounds if plan.training.calibration_round(plan.training.rounds) else 0
     if not rounds:
         return ""
+    if plan.model.entity_levels is not None:
+        return say(
+            " (in the last %(rounds)s instead sums of expected and observed events of all patients, also weighted with "
+            "the predicted risk, by interval of time, and by tumour entity, by which the model's risks are set right)",
+            rounds=rounds,
+        )
     return say(
         " (in the last %(rounds)s instead sums of expected and observed events, also weighted with the predicted risk, "
         "by which the model's risks are set right as a whole)",

@@ -17,6 +17,7 @@ from typing import Any
 from oncofed.protocol.released_model import ReleasedModel
 from oncofed.protocol.summary_spec import HELD_OUT_KINDS, SummarySpec
 from oncofed.survival.comparators import Comparator
+from oncofed.survival.entity_levels import EntityLevels
 from oncofed.survival.grid import TimeGrid
 from oncofed.survival.layers import Layer
 from oncofed.survival.time_shapes import TimeShapes
@@ -66,17 +67,24 @@ class Bounding(StrEnum):
     Mode `full_batch` only."""
 
 
+ABSENT_WHERE_EMPTY = {"absent_where_empty": True}
+"""Marks a part of a plan that came to be later: where it is empty, 0 or None, the canonical text has no such key, so
+that plans without it keep their hash."""
+
+
 @dataclass(frozen=True)
 class SharedNoise:
     """How the noise of a masked sum is shared. Every number is public.
 
     sites          K, the roster's length. dropouts: d, how many may be missing from a sum. colluding: t, how many
                    hospitals may tell the server their share of the noise. Each adds variance sigma^2 / (K - d - t).
+    mask_neighbours  with how many others a hospital masks its part, at least; 0 for all (`privacy.mask_graph`).
     """
 
     sites: int
     dropouts: int
     colluding: int
+    mask_neighbours: int = field(default=0, metadata=ABSENT_WHERE_EMPTY)
 
     @property
     def guaranteed_shares(self) -> int:
@@ -91,12 +99,11 @@ class SharedNoise:
             found.append("its dropouts and colluding hospitals leave nobody whose noise counts")
         if self.sites - self.dropouts < 2:  # a masked sum of one is that one's part
             found.append("its dropouts leave a hospital by itself, with nobody to hide its part among")
+        if self.mask_neighbours < 0 or 0 < self.mask_neighbours <= self.colluding:
+            found.append(
+                f"its hospitals mask with {self.mask_neighbours} others, and {self.colluding} may collude: too few"
+            )
         return tuple(found)
-
-
-ABSENT_WHERE_EMPTY = {"absent_where_empty": True}
-"""Marks a part of a plan that came to be later: where it is empty, or None, the canonical text has no such key, so that
-plans without it keep their hash."""
 
 
 @dataclass(frozen=True)
@@ -108,6 +115,7 @@ class ModelSpec:
     comparators        restricted models beside it, trained with it; none in most plans.
     layers             parts of the markers that rounds take away by turns, as if not measured; none in most plans.
     expected_weights   (columns,): what the first endpoint's linear weights start from and decay to; empty: zero.
+    entity_levels      None: calibration rounds set one level for all patients right.
     """
 
     columns: int
@@ -121,6 +129,7 @@ class ModelSpec:
     comparators: tuple[Comparator, ...] = field(default=(), metadata=ABSENT_WHERE_EMPTY)
     layers: tuple[Layer, ...] = field(default=(), metadata=ABSENT_WHERE_EMPTY)
     expected_weights: tuple[float, ...] = field(default=(), metadata=ABSENT_WHERE_EMPTY)
+    entity_levels: EntityLevels | None = field(default=None, metadata=ABSENT_WHERE_EMPTY)
 
     @property
     def baseline_parameters(self) -> int:
@@ -344,7 +353,9 @@ class StudyPlan:
     def content(self) -> dict[str, Any]:
         """As JSON values, which `plan_file.plan_from_json` reads."""
         content = asdict(self)
-        for kind, part in ((StudyPlan, content), (ModelSpec, content["model"])):
+        shares = content["privacy"]["shares"]
+        parts = [(StudyPlan, content), (ModelSpec, content["model"])]
+        for kind, part in [*parts, *([] if shares is None else [(SharedNoise, shares)])]:
             for each in fields(kind):
                 if each.metadata == ABSENT_WHERE_EMPTY and not part[each.name]:
                     del part[each.name]

@@ -94,6 +94,8 @@ def _faults_without_rounds(plan: StudyPlan) -> list[tuple[str, str]]:
 def _model_faults(plan: StudyPlan) -> tuple[str, ...]:
     model = plan.model
     of_shapes = () if model.time_shapes is None else model.time_shapes.faults(model.columns)
+    if model.entity_levels is not None:
+        of_shapes += model.entity_levels.faults(model.columns, linear_branch=model.linear_branch)
     of_layers = layer_faults(model.layers, model.columns)
     expected = (model.expectation_fault,) if model.expectation_fault else ()
     return (*of_shapes, *comparator_faults(model.comparators, model.columns), *of_layers, *expected)

@@ -14,6 +14,7 @@ from unicodedata import east_asian_width
 
 from oncofed.cohort.schema import StudySchema
 from oncofed.privacy.accounting import epsilon_of
+from oncofed.privacy.mask_graph import graph_of
 from oncofed.privacy.policy import of_two_hospitals, planned_releases_of, releases_of
 from oncofed.privacy.releases import largest_patients
 from oncofed.protocol.leaving_words import count as number_in_words
@@ -236,10 +237,26 @@ def _promise(plan: StudyPlan, say: Language) -> Iterator[str]:
             colluding=shares.colluding,
             fewest=plan.smallest_roster,
             times=say.figures(f"{plan.privacy.noise_multiplier:.3g}"),
-        )
+        ) + _of_neighbours(plan, say)
     yield say(
         "TWO HOSPITALS: a patient whom two of the hospitals treat is counted in both: epsilon up to %(epsilon)s.",
         epsilon=say.figures(f"{cost.two_hospitals:.2f}"),
+    )
+
+
+def _of_neighbours(plan: StudyPlan, say: Language) -> str:
+    """What masks along a circle change; nothing where each hospital masks with all others."""
+    shares, graph = plan.privacy.shares, graph_of(plan)
+    if shares is None or graph.reaches_all(len(plan.roster)):
+        return ""
+    return say(
+        " Each hospital masks its part with %(neighbours)s others and not with all, which hides as much from the "
+        "coordinator and up to %(colluding)s hospitals, whichever they are. But %(neighbours)s hospitals that happen "
+        "to be all of one's neighbours see, with the coordinator, its part with its own share of the noise alone, one "
+        "of %(shares)s; who they are follows from the plan and all masking keys.",
+        neighbours=2 * graph.steps,
+        colluding=shares.colluding,
+        shares=shares.guaranteed_shares,
     )
 
 

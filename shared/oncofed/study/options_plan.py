@@ -61,6 +61,7 @@ def options_plan_from(
         value=ValueRequest(),
         comparators=(),
         entity_time_shapes=0,
+        calibration_by_entity=False,
         left_open=(),
     )
     plan = plan_from(

@@ -36,10 +36,19 @@ from oncofed.study.readiness_settings import READINESS, ReadinessRequest, readin
 from oncofed.study.reporting import Reporting
 from oncofed.study.validation_settings import VALIDATION, ValidationRequest
 from oncofed.study.value_settings import ValueRequest, layers_of
+from oncofed.survival.entity_levels import EntityLevels
 from oncofed.survival.time_shapes import TimeShapes, shape_centre
 
 _PRIVATE = needed_where("mode", PrivacyMode.LOCAL, PrivacyMode.DISTRIBUTED)
 _SHARED = needed_where("mode", PrivacyMode.DISTRIBUTED)
+
+
+def _more_than_collude(neighbours: int | None, known: Known) -> int | None:
+    colluding = known.before.get("colluding") or 0
+    if 0 < (neighbours or 0) <= colluding:
+        what = f"must be more than the {colluding} that may collude, who could open a hospital's part together"
+        raise Wrong(what, f"Write {colluding + 1} or more, or leave it out: then each masks with all.")
+    return neighbours
 
 
 @dataclass(frozen=True)
@@ -67,6 +76,10 @@ class PrivacyRequest:
     """Required for `distributed`: how many hospitals may be missing from a sum."""
     colluding: Annotated[int, _SHARED] = 0
     """Required for `distributed`: how many hospitals may tell the server their share of the noise without harm."""
+    mask_neighbours: Annotated[int, Rule(_more_than_collude)] = 0
+    """`distributed`: with how many others a hospital masks its part, at least; 0 for all. It has to be more than
+    `colluding`, and hides as much then ([why](secure-aggregation.md#masks-with-neighbours)), with fewer masks to make
+    where there are many hospitals."""
     scale_bits: int = 20
     """Sums leave in whole steps: a clip norm is 2^`scale_bits` of them. Not used in mode `none`."""
     bounding: Bounding = Bounding.CLIP
@@ -103,6 +116,7 @@ class PlanSettings:
     value: ValueRequest = field(default_factory=ValueRequest)
     left_open: tuple[str, ...] = ()
     expected_patients: int | None = None
+    calibration_by_entity: bool = False
 
 
 def _some_network(linear_branch: bool | None, known: Known) -> bool | None:
@@ -127,9 +141,19 @@ class ModelSection:
     early or late (the logarithm of time); `2` also both or neither (its square). Needs the schema's `tumour_entity`."""
     shape_weight: Annotated[float, As("PlanSettings.shape_weight")] = 1.0
     """Public multiplier of what is learned of these courses."""
+    calibration_by_entity: Annotated[bool, Rule(_has_a_place)] = False
+    """Whether calibration rounds also set right the level of each tumour entity, and the course over time of all
+    ([how](study.md#calibration-rounds)). Needs the schema's `tumour_entity`, the linear branch, and
+    `calibration_rounds` of a tenth of the rounds or so."""
     comparator_weight: Annotated[float, As("PlanSettings.comparator_weight")] = 0.5
     """Public multiplier of the part of each `[[comparator]]` in a patient's gradient. Smaller leaves more of the clip
     norm to the network, and more noise in the comparators."""
+
+
+def _has_a_place(by_entity: bool | None, known: Known) -> bool | None:
+    if by_entity and known.before.get("linear_branch") is False:
+        raise Wrong("needs the linear branch, in which the levels stand", "Keep it, or leave this out.", key="")
+    return by_entity
 
 
 def _some_round(training: TrainingSpec | None, known: Known) -> TrainingSpec | None:
@@ -221,6 +245,7 @@ class PlanSections:
             self.model.comparator_weight,
             self.value,
             expected_patients=self.study.expected_patients,
+            calibration_by_entity=self.model.calibration_by_entity,
         )
 
 
@@ -280,7 +305,14 @@ def readiness_plan_from(
     asked = _privacy_asked(request, sites=len(roster))
     wanted = WantedSummary(readiness_summary(settings.readiness, schema), budget_share=1.0)
     privacy, summaries = calibrated_alone(asked, (wanted,))
-    linear = replace(settings, hidden_units=(), linear_branch=True, entity_time_shapes=0, value=ValueRequest())
+    linear = replace(
+        settings,
+        hidden_units=(),
+        linear_branch=True,
+        entity_time_shapes=0,
+        calibration_by_entity=False,
+        value=ValueRequest(),
+    )
     if quorum is None:
         quorum = len(roster) - privacy.dropouts
     return StudyPlan(
@@ -353,7 +385,16 @@ def model_of(settings: PlanSettings, schema: StudySchema) -> ModelSpec:
         comparators=comparators_of(settings.comparators, schema, weight=settings.comparator_weight),
         layers=layers_of(settings.value.layers, schema) if settings.value.dropout else (),
         expected_weights=expected_weights(schema),
+        entity_levels=_entity_levels(schema) if settings.calibration_by_entity else None,
     )
+
+
+def _entity_levels(schema: StudySchema) -> EntityLevels:
+    entities = entity_columns(schema)
+    if not entities:
+        remedy = "Name the marker under [schema], tumour_entity, or leave this out."
+        raise InvalidInput([Fault("[model], calibration_by_entity", "needs a schema with a tumour entity", remedy)])
+    return EntityLevels(entities, columns(schema)[entities[0]].weight)
 
 
 def _time_shapes(settings: PlanSettings, schema: StudySchema) -> TimeShapes | None:
@@ -378,7 +419,7 @@ def _privacy_asked(request: PrivacyRequest, *, sites: int) -> PrivacySpec:
     assert request.l2_norm_bound is not None
     shares = None
     if request.mode is PrivacyMode.DISTRIBUTED:
-        shares = SharedNoise(sites, request.dropouts, request.colluding)
+        shares = SharedNoise(sites, request.dropouts, request.colluding, mask_neighbours=request.mask_neighbours)
         if shares.guaranteed_shares < 1:
             what = f"{sites} hospitals less {request.dropouts} dropouts and {request.colluding} colluding leave nobody"
             raise InvalidInput([Fault("[privacy], dropouts", what, "Lower dropouts or colluding, or enrol more.")])

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from oncofed.client.guard.sum_masks import SumMasks
+from oncofed.privacy.mask_graph import graph_of
 from oncofed.privacy.masking import public_masking_key_of
 from oncofed.protocol.plan import Member, StudyPlan
 
@@ -25,7 +26,7 @@ def simulated_masks(plan: StudyPlan, site: str) -> SumMasks | None:
     if not plan.needs_masking_keys:
         return None
     plan_hash = plan.hash
-    return SumMasks(_key(plan_hash, site), _public_keys(plan_hash, plan.roster))
+    return SumMasks(_key(plan_hash, site), _public_keys(plan_hash, plan.roster), graph_of(plan))
 
 
 @lru_cache(maxsize=4)

@@ -24,6 +24,7 @@ from oncofed.errors import Fault, InvalidInput
 from oncofed.plain_file import file_content
 from oncofed.protocol.plan import ModelSpec, StudyPlan
 from oncofed.survival.comparators import Comparator
+from oncofed.survival.entity_levels import EntityLevels
 from oncofed.survival.grid import TimeGrid
 from oncofed.survival.layers import Layer
 from oncofed.survival.time_shapes import TimeShapes
@@ -56,6 +57,7 @@ class SavedModel:
                 "time_shapes": None if found["time_shapes"] is None else _time_shapes(found["time_shapes"]),
                 "comparators": tuple(_with_columns(Comparator, each) for each in found.get("comparators", ())),
                 "expected_weights": tuple(found.get("expected_weights", ())),
+                "entity_levels": _entity_levels(found.get("entity_levels")),
                 "layers": tuple(_with_columns(Layer, each) for each in found.get("layers", ())),
             }
             found = {**found, **read}
@@ -82,6 +84,10 @@ class SavedModel:
 def _time_shapes(found: Mapping[str, Any]) -> TimeShapes:
     read = {"entity_columns": tuple(found["entity_columns"])}
     return TimeShapes(**{field.name: found[field.name] for field in fields(TimeShapes)} | read)
+
+
+def _entity_levels(found: Mapping[str, Any] | None) -> EntityLevels | None:
+    return None if found is None else EntityLevels(tuple(found["entity_columns"]), found["encoded"])
 
 
 def _with_columns(kind: type[_Part], found: Mapping[str, Any]) -> _Part:

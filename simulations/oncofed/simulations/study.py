@@ -317,9 +317,11 @@ class Study:
             del asked["assays"]
         if self.target_trial is None:
             del asked["target_trial"]
-        for key in ("left_open", "expected_patients"):
-            if not asked["settings"][key]:
-                del asked["settings"][key]
+        settings = asked["settings"]
+        later = [(settings, key) for key in ("left_open", "expected_patients", "calibration_by_entity")]
+        for part, key in [*later, (settings["privacy"], "mask_neighbours")]:
+            if not part[key]:
+                del part[key]
         for name, nothing in {"comparison_share": 0.0, "value_share": 0.0, "gains_within": 1.5}.items():
             if asked["settings"]["held_out"][name] == nothing:
                 del asked["settings"]["held_out"][name]

@@ -23,10 +23,11 @@ from torch import Tensor
 
 from oncofed.client.guard.guard import Guard
 from oncofed.client.patients.calibration_sums import bounded_rows, in_a_rounds_units
+from oncofed.client.patients.entity_sums import bounded_entity_rows
 from oncofed.client.patients.training import seen_in_round
 from oncofed.privacy.bounded_sum import BoundedSum
 from oncofed.privacy.mechanism import PATIENTS_AT_ONCE, CutPart, cut_parts, stopped_parts, summed
-from oncofed.protocol.calibration_layout import calibration_numbers
+from oncofed.protocol.calibration_layout import calibration_round_of
 from oncofed.protocol.messages import ContributeRequest
 from oncofed.protocol.plan import Bounding, StudyPlan
 from oncofed.survival.likelihood import PatientTensors, patient_losses
@@ -44,11 +45,12 @@ def sums_of_each(
     for each in hospitals:
         places.append(slice(begin, begin + len(each)))
         begin += len(each)
-    if plan.training.calibration_round(round_):
-        rows = bounded_rows(plan, network, everybody)
+    calibrates = calibration_round_of(plan, round_)
+    if calibrates is not None:
+        rows = (bounded_entity_rows if calibrates.of_entities else bounded_rows)(plan, network, everybody)
         for place in places:
             total = np.zeros(plan.model.parameters)
-            total[: calibration_numbers(plan.model)] += _apart(rows, place).sum(dim=0).numpy()
+            total[: rows.shape[1]] += _apart(rows, place).sum(dim=0).numpy()
             yield in_a_rounds_units(plan, total)
         return
     bound = math.inf if plan.privacy.l2_norm_bound is None else plan.privacy.l2_norm_bound

@@ -114,11 +114,19 @@ def test_a_masked_round_is_compared_with_a_plain_one(monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(Guard, "contribute", noting)
     monkeypatch.setattr(masking, "NETWORKS", {"small": model(columns=5, hidden_units=(3,))})
-    table = masking_table(rounds=2, sites=(3,))
-    assert asked == ([("local", "float64")] * 3 + [("distributed", "uint64")] * 3) * (masking.WARM_UP_ROUNDS + 2)
-    (row,) = table.rows
-    assert row[table.columns.index("bytes")] == "1.00"
-    assert float(row[table.columns.index("masked, s")]) > 0
+    table = masking_table(rounds=2, sites=(4,))
+    assert asked == ([("local", "float64")] * 4 + [("distributed", "uint64")] * 8) * (masking.WARM_UP_ROUNDS + 2)
+    assert [row[table.columns.index("masks with")] for row in table.rows] == ["3", "2"]
+    for row in table.rows:
+        assert row[table.columns.index("bytes")] == "1.00"
+        assert float(row[table.columns.index("masked, s")]) > 0
+
+
+def test_of_many_sites_all_with_all_is_not_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(masking, "NETWORKS", {"small": model(columns=5, hidden_units=(3,))})
+    monkeypatch.setattr(masking, "MOST_SITES_WITH_ALL", 3)
+    table = masking_table(rounds=1, sites=(4,))
+    assert [row[table.columns.index("masks with")] for row in table.rows] == ["2"]
 
 
 def test_every_way_is_compared_and_hooks_are_left_out_where_they_would_not_fit(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -254,7 +254,7 @@ def test_validate_and_plan_budget_say_what_was_chosen_and_why(tmp_path: Path) ->
 def test_of_each_strategy_that_scales_its_steps_rounds_and_steps_are_chosen(strategy: str, tmp_path: Path) -> None:
     """docs/study.md: they take a step of about the learning rate whatever the gradient's length."""
     training = plan_of(tmp_path, f'{LOCAL}[training]\nstrategy = "{strategy}"\n').training
-    assert (training.rounds, training.calibration_rounds) == (120, 3)
+    assert (training.rounds, training.calibration_rounds) == (120, 24)  # the schema names a tumour entity
 
 
 def test_a_model_without_a_linear_part_has_units_however_few_events_pay_for_them(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 
 from oncofed.client.guard.sum_masks import Masks
 from oncofed.client.patients.calibration_sums import calibration_sum
+from oncofed.client.patients.entity_sums import entity_sum
 from oncofed.client.patients.options_sums import options_kind, options_round_sum, refuse_unless_asked
 from oncofed.client.patients.summaries import KINDS, Kinds, bounded_sum, refuse_unknown
 from oncofed.client.patients.training import ascent_sum, seen_in_round, weights_after_local_steps
@@ -53,6 +54,7 @@ from oncofed.privacy.noise import NoiseSource, NoNoise
 from oncofed.privacy.policy import SitePolicy
 from oncofed.privacy.release import Mask, Release
 from oncofed.privacy.releases import release_of_round, release_of_summary
+from oncofed.protocol.calibration_layout import calibration_round_of
 from oncofed.protocol.messages import (
     AnyRequest,
     ContributeRequest,
@@ -233,7 +235,10 @@ class Guard:
         """Of the plan's network. Another network is a simulation's affair, which is why this is a method of its own."""
         if self._question is not None:
             return options_round_sum(self._question, request.weights, patients)
-        in_this_round = calibration_sum if self.plan.training.calibration_round(request.round) else ascent_sum
+        calibrates = calibration_round_of(self.plan, request.round)
+        if calibrates is None:
+            return ascent_sum(self.plan, request.weights, patients)
+        in_this_round = entity_sum if calibrates.of_entities else calibration_sum
         return in_this_round(self.plan, request.weights, patients)
 
     def _summary(self, request: SummariseRequest) -> Contribution:

@@ -53,6 +53,7 @@ from oncofed.client.records.sqlite_ledger import SqliteLedger, read_ledger
 from oncofed.durable import replace_durably, unwritable
 from oncofed.errors import InvalidInput, PrivacyRefusal, RecordFailure, RefusalCode, RequestRefused
 from oncofed.plain_file import file_content, plain_bytes
+from oncofed.privacy.mask_graph import graph_of
 from oncofed.privacy.masking import public_masking_key_of
 from oncofed.privacy.noise import NoiseSource, OperatingSystemNoise
 from oncofed.protocol.answer_times import AnswerTimes, answer_times_of
@@ -326,7 +327,7 @@ class NodeGuard:
                 return None
             assert key is not None
             known = trust.exchanged(standing, others, own=self._site).public_keys(own=self._site)
-            masks = SumMasks(key, known)
+            masks = SumMasks(key, known, graph_of(standing.plan))
             masks.refuse_unless_fit(site=self._site)
         except (Untrusted, InvalidInput, PrivacyRefusal) as refusal:
             said = refusal.told or refusal.reason if isinstance(refusal, Untrusted) else refusal

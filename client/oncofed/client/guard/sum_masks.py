@@ -17,6 +17,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from oncofed.privacy.mask_graph import EVERYBODY, MaskGraph
 from oncofed.privacy.masking import Attempt, MaskingPairs, masked, new_masking_key, public_masking_key_of
 from oncofed.privacy.release import Mask
 
@@ -42,18 +43,20 @@ class SumMasks:
     """masking_key  X25519, 32 raw bytes; never leaves the guard.
 
     public_keys  of the plan's hospitals whose key is known here, this one's among them; 32 raw bytes each.
+    graph        the plan's: with whom a hospital masks.
     """
 
     masking_key: bytes = field(repr=False)
     public_keys: Mapping[str, bytes]
+    graph: MaskGraph = EVERYBODY
     _pairs: dict[str, MaskingPairs] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @staticmethod
-    def against_nobody(own: str, others: Iterable[str]) -> SumMasks:
+    def against_nobody(own: str, others: Iterable[str], graph: MaskGraph) -> SumMasks:
         """With keys for the others that nobody else has: for a trial, whose answers go nowhere."""
         key = new_masking_key()
         keys = {site: key if site == own else new_masking_key() for site in {own, *others}}
-        return SumMasks(key, {site: public_masking_key_of(each) for site, each in keys.items()})
+        return SumMasks(key, {site: public_masking_key_of(each) for site, each in keys.items()}, graph)
 
     def refuse_unless_fit(self, *, site: str) -> None:
         """Raises PrivacyRefusal when another masking key is named for this hospital, or one that is none.
@@ -78,5 +81,7 @@ class SumMasks:
 
     def _pairs_of(self, own: str) -> MaskingPairs:
         if own not in self._pairs:
-            self._pairs[own] = MaskingPairs(own=own, private_key=self.masking_key, public_keys=self.public_keys)
+            self._pairs[own] = MaskingPairs(
+                own=own, private_key=self.masking_key, public_keys=self.public_keys, graph=self.graph
+            )
         return self._pairs[own]

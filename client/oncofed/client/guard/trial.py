@@ -29,6 +29,7 @@ from oncofed.client.guard.sum_masks import SumMasks
 from oncofed.client.patients.approved_patients import ApprovedPatients
 from oncofed.errors import PrivacyRefusal, RequestRefused
 from oncofed.privacy.ledger import MemoryLedger
+from oncofed.privacy.mask_graph import graph_of
 from oncofed.privacy.noise import OperatingSystemNoise
 from oncofed.privacy.policy import SitePolicy
 from oncofed.protocol.answer_times import READING, answer_times_of
@@ -140,7 +141,7 @@ def measured(
     clocks  the shortest counts: what others do on the machine makes the first longer, several processors the other.
     """
     weights = _first_weights(plan, question)
-    masks = SumMasks.against_nobody(site, plan.roster) if plan.needs_masking_keys else None
+    masks = SumMasks.against_nobody(site, plan.roster, graph_of(plan)) if plan.needs_masking_keys else None
 
     def read() -> ApprovedPatients:
         patients = ApprovedPatients(file, sha256)

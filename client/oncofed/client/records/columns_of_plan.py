@@ -27,6 +27,11 @@ def of_the_columns(plan: StudyPlan, schema: StudySchema) -> list[str]:
     found = [words for each in plan.summaries for words in _of_summary(each, schema, entities)]
     if shapes is not None and shapes.entity_columns != entities:
         found.append("its hazards over time are of other groups of patients than the schema's tumour entities")
+    levels, inputs = plan.model.entity_levels, columns(schema)
+    if levels is not None and (
+        levels.entity_columns != entities or any(inputs[each].weight != levels.encoded for each in entities)
+    ):
+        found.append("its calibration is of other groups of patients than the schema's tumour entities")
     found += [
         f'its comparator "{each.name}" does not look at whole markers of the schema'
         for each in plan.model.comparators

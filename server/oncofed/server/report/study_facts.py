@@ -64,12 +64,17 @@ def _whose_noise(plan: StudyPlan, say: Language) -> str:
     shares = plan.privacy.shares
     if shares is None:
         return say("every hospital's own, in full: it trusts nobody")
-    return say(
+    words = say(
         "a sum's, shared under masks by %(sites)s hospitals, of which %(dropouts)s may be missing and %(colluding)s "
         "may side with the coordinator; the others are trusted to add theirs",
         sites=whole(shares.sites, say=say),
         dropouts=whole(shares.dropouts, say=say),
         colluding=whole(shares.colluding, say=say),
+    )
+    if not shares.mask_neighbours:
+        return words
+    return words + say(
+        "; each masks with %(neighbours)s others at least", neighbours=whole(shares.mask_neighbours, say=say)
     )
 
 

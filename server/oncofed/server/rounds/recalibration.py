@@ -9,6 +9,9 @@ ones as far as noise is what they differ by, and set right what the first step, 
 Comparators have their own level and spread set right in the same way, from their own sums, so that no comparison with
 the network is one with a model that nobody has calibrated.
 
+Where the plan has levels of entities, the course over time is set right, too: the hazard of each interval by a factor
+of its own, with a prior of its own, of what the common level leaves.
+
 It costs what a round costs. The sums are of the patients who were trained on, so a spread that comes of fitting those
 very patients too closely stays; noise and clip do not hide in that way. The order of patients by risk does not change.
 """
@@ -18,7 +21,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from oncofed.protocol.calibration_layout import INFORMATION, SUMS
+from oncofed.protocol.calibration_layout import INFORMATION, SUMS, calibration_numbers, course_begins
 from oncofed.protocol.plan import ModelSpec
 
 FloatArray = NDArray[np.float64]
@@ -28,6 +31,9 @@ PRIOR = 0.5
 
 LEFT = 0.1
 """Standard deviation of what earlier steps leave without any noise."""
+
+COURSE_PRIOR = 0.3
+"""The same of an interval's own factor."""
 
 LARGEST_SUM = 1e9
 """No consortium has so many patients."""
@@ -60,7 +66,35 @@ def recalibrated(
             changed[begin : begin + intervals] += level / model.baseline_weight
             for own in outputs:
                 changed[own] *= 1 + spread
+            if model.entity_levels is not None and not number:
+                own_course = _course(sums, level, model=model, endpoint=endpoint)
+                moved = step_alone(*own_course, prior=COURSE_PRIOR, noise=noise, earlier_rounds=calibration_round - 1)
+                changed[begin : begin + intervals] += moved / model.baseline_weight
     return changed
+
+
+def _course(sums: FloatArray, level: float, *, model: ModelSpec, endpoint: int) -> tuple[FloatArray, FloatArray]:
+    """(intervals,) each: slope and curvature of each interval's hazard, after all have moved by the level."""
+    of_course = sums[course_begins(model) : calibration_numbers(model)].reshape(len(model.endpoints), -1, 2)[endpoint]
+    if not (np.abs(of_course) <= LARGEST_SUM).all():
+        return np.zeros(len(of_course)), np.zeros(len(of_course))
+    curvature = of_course[:, 1] / INFORMATION
+    return -of_course[:, 0] - level * curvature, curvature
+
+
+def step_alone(
+    slope: FloatArray, curvature: FloatArray, *, prior: float, noise: float, earlier_rounds: float
+) -> FloatArray:
+    """By how much each of several log hazards moves, each of which has a slope and a curvature of its own.
+
+    noise, curvature  as in the sums. earlier_rounds: how often as much was told before, and used.
+    """
+    events = np.maximum(curvature, 0.0)
+    variance = noise**2 + np.maximum(events, 1.0)
+    told, known = events**2 / variance, np.full_like(slope, 1 / prior**2)
+    if earlier_rounds > 0:
+        known = 1 / (1 / (known + earlier_rounds * told) + LEFT**2)
+    return np.clip(events * slope / variance / (known + told), -LARGEST_STEP, LARGEST_STEP)
 
 
 def _rows(start: int, columns: int, endpoints: int) -> list[list[slice]]:

@@ -37,7 +37,8 @@ class FederationState:
 
     round      the last finished round; 0 before the first.
     weights    (parameters,) float64, the global model.
-    optimiser  the server optimiser's arrays by name, each (parameters,) float64; empty where it has none.
+    optimiser  what the server keeps from round to round beside the weights, float64 arrays by name: the optimiser's,
+               each (parameters,), and what calibration rounds have averaged; empty where there is nothing.
     attempt    the attempt the next round, or after the last one the next summary, will be; 0 unless that round was
                given up before.
     roster     who is asked in that attempt; empty for the plan's whole roster.

@@ -45,17 +45,25 @@ from numpy.typing import NDArray
 
 from oncofed.errors import Fault, FederationFailure, PrivacyRefusal
 from oncofed.privacy.releases import release_of_round
-from oncofed.protocol.calibration_layout import has_room_for_calibration
+from oncofed.protocol.calibration_layout import (
+    FEWEST_WITH_ENTITIES,
+    CalibrationRound,
+    calibration_round_of,
+    has_room_for_calibration,
+)
 from oncofed.protocol.plan import Strategy, StudyPlan, TrainingMode, TrainingSpec
 from oncofed.protocol.weights import expected_vector, in_range
 from oncofed.ranges import WEIGHT
 from oncofed.server.rounds.admission import SiteVector
+from oncofed.server.rounds.entity_recalibration import entities_recalibrated
 from oncofed.server.rounds.opening import opened
 from oncofed.server.rounds.recalibration import recalibrated
 from oncofed.server.rounds.state import FederationState
 
 SITE_WEIGHT_KEY = "public-site-weight"
 VECTOR = "vector"
+ENTITY_SUMS = "entity_sums"
+"""Among the optimiser's arrays: the average of what calibration rounds have told of each entity until now."""
 
 AdaptiveStrategy = FedAdam | FedYogi | FedAdagrad
 _ADAPTIVE = (Strategy.FEDADAM, Strategy.FEDYOGI, Strategy.FEDADAGRAD)
@@ -157,7 +165,10 @@ def strategy_faults(plan: StudyPlan) -> tuple[Fault, ...]:
 def _faults_of_calibration(plan: StudyPlan) -> list[Fault]:
     """What calibration rounds cannot do: they are made of the sum of all."""
     training, faults = plan.training, []
-    if not training.calibration_rounds:
+    if plan.model.entity_levels is not None and training.calibration_rounds < FEWEST_WITH_ENTITIES:
+        what = f"calibration by tumour entity needs {FEWEST_WITH_ENTITIES} or more"
+        faults.append((what, "Ask for a tenth of the rounds or so, or leave calibration_by_entity out."))
+    elif not training.calibration_rounds:
         return []
     if training.mode is not TrainingMode.FULL_BATCH:
         faults.append(("only full_batch has them", 'Leave them out, or set mode = "full_batch".'))
@@ -199,15 +210,14 @@ def combine(
     """
     release = release_of_round(plan)
     read = opened(contributions, release=release, name=state.round + 1, state=state, plan=plan)
-    if calibration_round := plan.training.calibration_round(state.round + 1):
+    calibration = calibration_round_of(plan, state.round + 1)
+    if calibration is not None:
         noise = release.noise_of_sum(hospitals=len(contributions))
         with np.errstate(over="ignore", invalid="ignore"):
-            moved = recalibrated(
-                state.weights, np.sum(read, axis=0), model=plan.model, calibration_round=calibration_round, noise=noise
-            )
+            moved, kept = _calibrated(np.sum(read, axis=0), calibration, noise=noise, state=state, plan=plan)
         if not in_range(moved):
             raise FederationFailure(f"round {state.round + 1}: the calibrated weights are beyond {WEIGHT.most:g}")
-        return moved, dict(state.optimiser)
+        return moved, {**state.optimiser, **kept}
     hospitals = len(contributions) // len(read)
     contributions = tuple(
         replace(contribution, vector=vector / hospitals)
@@ -239,6 +249,30 @@ def combine(
             "or use a robust strategy if one hospital's numbers are absurd."
         )
     return combined, optimiser
+
+
+def _calibrated(
+    sums: NDArray[np.float64],
+    calibration: CalibrationRound,
+    *,
+    noise: float,
+    state: FederationState,
+    plan: StudyPlan,
+) -> tuple[NDArray[np.float64], Mapping[str, NDArray[np.float64]]]:
+    """The next weights, and what the rounds after it need."""
+    if not calibration.of_entities:
+        number = calibration.number
+        return recalibrated(state.weights, sums, model=plan.model, calibration_round=number, noise=noise), {}
+    moved, averaged = entities_recalibrated(
+        state.weights,
+        sums,
+        model=plan.model,
+        calibration=calibration,
+        noise=noise,
+        cap=plan.privacy.hazard_cap,
+        averaged=state.optimiser.get(ENTITY_SUMS),
+    )
+    return moved, {ENTITY_SUMS: averaged}
 
 
 def export_optimiser(strategy: FedAvg) -> dict[str, NDArray[np.float64]]:

@@ -37,7 +37,7 @@ from oncofed.privacy.releases import Local, release_of_round, release_of_summary
 from oncofed.privacy.shared_noise import SharedIntegerRelease
 from oncofed.protocol.plan import PrivacyMode, StudyPlan
 from oncofed.protocol.summary_spec import SummarySpec
-from oncofed.simulations.audit.pair_streams import without_pair
+from oncofed.simulations.audit.pair_streams import peers_of, without_pair
 from oncofed.simulations.audit.target import SilentNoise, Target, replaced, sum_event_of
 from oncofed.survival.likelihood import PatientTensors
 from oncofed.survival.network import PrognosisNetwork
@@ -157,13 +157,12 @@ def _one_stream_missing(
     vector: NDArray[np.int64], *, pairs: MaskingPairs, attempt: Attempt, largest_entry: int
 ) -> MaskedVector:
     honest = masked(vector, pairs=pairs, attempt=attempt, largest_entry=largest_entry)
-    first, second = attempt.roster[:2]
+    first, keys = attempt.roster[0], pairs.public_keys
+    second = min(peers_of(first, attempt=attempt, keys=keys, neighbours=pairs.graph.neighbours))
     if pairs.own not in (first, second):
         return honest
     peer = second if pairs.own == first else first
-    words = without_pair(
-        honest.words, own=pairs.own, peer=peer, secret=pairs.secret(peer), attempt=attempt, keys=pairs.public_keys
-    )
+    words = without_pair(honest.words, own=pairs.own, peer=peer, secret=pairs.secret(peer), attempt=attempt, keys=keys)
     return MaskedVector(pairs.own, attempt, words)
 
 
@@ -332,7 +331,7 @@ MUTANTS: tuple[Mutant, ...] = (
     ),
     Mutant(
         "a mask left out",
-        "the first two hospitals of a roster do not mask against each other",
+        "the first hospital of a roster and the first that it masks with leave that out",
         _SHARED,
         _while_answering(sum_masks, "masked", _one_stream_missing),
     ),

@@ -1,7 +1,8 @@
-"""Which stream do two hospitals of an attempt share? Worked out from the description, not by the code under audit.
+"""Which stream do two hospitals of an attempt share, and do they? From the description, not by the code under audit.
 
-The description is docs/secure-aggregation.md and the docstring of `oncofed.privacy.masking`. Whoever has all but two
-hospitals' keys can take every other stream off a masked vector; what is left has to look uniform.
+The description is docs/secure-aggregation.md and the docstrings of `oncofed.privacy.masking` and `mask_graph`.
+Whoever has the keys of all but two hospitals that mask together can take every other stream off a masked vector of one
+of them; what is left has to look uniform.
 """
 
 from __future__ import annotations
@@ -25,6 +26,27 @@ Words = NDArray[np.uint64]
 def pair_secret(private_key: bytes, public_key: bytes) -> bytes:
     """32 bytes, the same at either end."""
     return X25519PrivateKey.from_private_bytes(private_key).exchange(X25519PublicKey.from_public_bytes(public_key))
+
+
+def peers_of(own: str, *, attempt: Attempt, keys: Mapping[str, bytes], neighbours: int) -> set[str]:
+    """With whom it masks. neighbours: of the plan; 0 for all. keys: public.
+
+    Everybody has a place on a circle, and two mask together where one is among the nearest of the other.
+    """
+    others = set(attempt.roster) - {own}
+    each_way = neighbours // 2 + neighbours % 2
+    if not neighbours or 2 * each_way >= len(others):
+        return others
+    known = hashlib.sha256(b"".join(keys[site] for site in attempt.roster)).hexdigest()
+    seed = hashlib.sha256(_with_lengths(["oncofed circle of masks 1", attempt.plan_hash, known])).digest()
+    place = {
+        site: number
+        for number, (_, site) in enumerate(
+            sorted((hashlib.sha256(seed + site.encode()).hexdigest(), site) for site in attempt.roster)
+        )
+    }
+    apart = {site: abs(place[site] - place[own]) for site in others}
+    return {site for site, steps in apart.items() if min(steps, len(place) - steps) <= each_way}
 
 
 def pair_stream(size: int, *, own: str, peer: str, secret: bytes, attempt: Attempt, keys: Mapping[str, bytes]) -> Words:

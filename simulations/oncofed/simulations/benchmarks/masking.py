@@ -1,5 +1,7 @@
 """What does it cost to share the noise under masks? A masked round against a plain one, mode `local`, in turn.
 
+Masked in two ways: each hospital with all others, and with the fewest that the plan may name (`privacy.mask_graph`).
+
 Both go through the real server's questions and step, the relay and the guard, on the same patients; none writes to a
 disk. In this one process hospitals work one after the other. Between machines they work side by side, so what a single
 hospital does stands beside the whole: its part of a round, measured in the same rounds.
@@ -21,6 +23,7 @@ from oncofed.client.guard.guard import Guard
 from oncofed.client.guard.one_thread import one_thread
 from oncofed.client.relay.relay import build_client_app
 from oncofed.privacy.ledger import MemoryLedger
+from oncofed.privacy.mask_graph import graph_of
 from oncofed.privacy.masking import MaskingPairs
 from oncofed.protocol.messages import ContributeRequest, Contribution, SummariseRequest
 from oncofed.protocol.plan import ModelSpec, PrivacyMode, SharedNoise, StudyPlan
@@ -44,8 +47,13 @@ NETWORKS = {
     "study, 8 units": model(columns=STUDY_COLUMNS, hidden_units=(8,)),
     "study, 16 units": model(columns=STUDY_COLUMNS, hidden_units=(16,)),
 }
-SITES = (10, 50, 200)
-WANTED_SITES = 50
+SITES = (10, 50, 200, 1000)
+MOST_SITES_WITH_ALL = 200
+"""With more, each with all others, a round takes half a minute, and nobody would run it so."""
+MOST_ROUNDS_OF_MANY = 3
+WANTED = {50: 1.5, 200: 1.7, 1000: 2.0}
+"""By sites: the most that a round with the fewest neighbours may be of a plain one."""
+WANTED_WITH_ALL = {50: 2.0}
 WARM_UP_ROUNDS = 1
 
 
@@ -85,39 +93,48 @@ class _OneHospital:
 
 
 def masking_table(*, rounds: int, sites: tuple[int, ...] = SITES) -> Table:
-    """One row a network and number of sites."""
+    """One row a network, number of sites and way to mask."""
     rows, wanted = [], []
     for name, spec in NETWORKS.items():
         for count in sites:
+            few = count <= MOST_SITES_WITH_ALL
+            repeated = rounds if few else min(rounds, MOST_ROUNDS_OF_MANY)
+            ways = [masking_plan(spec, sites=count, rounds=repeated, with_all=each) for each in (True, False)]
+            ways = ways if few else ways[1:]
             with one_thread(), flower_says_errors_only():
-                plain, masked = compared(spec, sites=count, rounds=rounds)
-                exchange = exchange_seconds(masking_plan(spec, sites=count, rounds=rounds))
-            times = ratio(masked.whole, plain.whole)
-            bytes_ = masked.bytes / plain.bytes
-            if count == WANTED_SITES:
-                wanted.append(verdict(f"{name}, {count} sites, a masked round", times.median, at_most=2))
-                wanted.append(verdict(f"{name}, {count} sites, bytes of a masked round", bytes_, at_most=1.5))
-            rows.append(
-                (
-                    name,
-                    f"{spec.parameters:,}",
-                    f"{count:,}",
-                    f"{Spread.of(plain.whole).median:.3f}",
-                    f"{Spread.of(masked.whole).median:.3f}",
-                    str(times),
-                    f"{1000 * Spread.of(plain.hospitals).median / count:.2f}",
-                    f"{1000 * Spread.of(masked.hospitals).median / count:.2f}",
-                    f"{ratio(masked.hospitals, plain.hospitals).median:.2f}",
-                    f"{1000 * exchange:.1f}",
-                    f"{bytes_:.2f}",
+                plain, *masked = compared(spec, ways, sites=count, rounds=repeated)
+                exchange = exchange_seconds(ways[0])
+            for study, took in zip(ways, masked, strict=True):
+                times, bytes_ = ratio(took.whole, plain.whole), took.bytes / plain.bytes
+                peers = _peers(study)
+                most = (WANTED if peers < count - 1 else WANTED_WITH_ALL).get(count)
+                if most is not None:
+                    what = f"{name}, {count:,} sites, masked with {peers}"
+                    wanted.append(verdict(f"{what}, a round", times.median, at_most=most))
+                    wanted.append(verdict(f"{what}, bytes of a round", bytes_, at_most=1.5))
+                rows.append(
+                    (
+                        name,
+                        f"{spec.parameters:,}",
+                        f"{count:,}",
+                        f"{peers:,}",
+                        f"{Spread.of(plain.whole).median:.3f}",
+                        f"{Spread.of(took.whole).median:.3f}",
+                        str(times),
+                        f"{1000 * Spread.of(plain.hospitals).median / count:.2f}",
+                        f"{1000 * Spread.of(took.hospitals).median / count:.2f}",
+                        f"{ratio(took.hospitals, plain.hospitals).median:.2f}",
+                        f"{1000 * exchange:.1f}",
+                        f"{bytes_:.2f}",
+                    )
                 )
-            )
     return Table(
         title="A masked round",
         columns=(
             "network",
             "parameters",
             "sites",
+            "masks with",
             "plain, s",
             "masked, s",
             "masked / plain",
@@ -130,7 +147,8 @@ def masking_table(*, rounds: int, sites: tuple[int, ...] = SITES) -> Table:
         rows=tuple(rows),
         notes=(
             f"{ROWS_A_SITE} patients a site. Plain: mode local, noise in full at every hospital; masked: mode "
-            "distributed, a tenth of the sites may be missing, another tenth collude. The same patients, in turn; the "
+            "distributed, a tenth of the sites may be missing, another tenth collude. Masks with: all others, or the "
+            "fewest that hide as much. The same patients, in turn; the "
             "whole round with all hospitals one after the other, and one hospital's part of it (relay, guard, ledger). "
             "Exchange: with all others, once a hospital and plan, not in the rounds. Bytes: of vectors, both ways.",
             *wanted,
@@ -138,28 +156,32 @@ def masking_table(*, rounds: int, sites: tuple[int, ...] = SITES) -> Table:
     )
 
 
-def masking_plan(spec: ModelSpec, *, sites: int, rounds: int) -> StudyPlan:
-    """As `made_up.plan`, with its noise shared."""
+def masking_plan(spec: ModelSpec, *, sites: int, rounds: int, with_all: bool) -> StudyPlan:
+    """As `made_up.plan`, with its noise shared. with_all: else with the fewest that withstand who may collude."""
     study = plan(spec, sites=sites, rounds=WARM_UP_ROUNDS + rounds, private=True)
-    shares = SharedNoise(sites, sites // 10, sites // 10)
+    tenth = sites // 10
+    shares = SharedNoise(sites, tenth, tenth, mask_neighbours=0 if with_all else tenth + 1)
     privacy = replace(study.privacy, mode=PrivacyMode.DISTRIBUTED, shares=shares)
     members = tuple(simulated_member(site) for site in study.roster)
     return replace(study, privacy=privacy, members=members, quorum=sites - shares.dropouts)
 
 
-def compared(spec: ModelSpec, *, sites: int, rounds: int) -> tuple[_Took, _Took]:
-    """Rounds of both, in turn, the first ones left out."""
-    studies = (
-        plan(spec, sites=sites, rounds=WARM_UP_ROUNDS + rounds, private=True),
-        masking_plan(spec, sites=sites, rounds=rounds),
-    )
+def _peers(study: StudyPlan) -> int:
+    """With how many others each hospital masks."""
+    graph, others = graph_of(study), len(study.roster) - 1
+    return others if graph.reaches_all(len(study.roster)) else 2 * graph.steps
+
+
+def compared(spec: ModelSpec, masked: Sequence[StudyPlan], *, sites: int, rounds: int) -> list[_Took]:
+    """Rounds of a plain plan and of each masked one, in turn, the first ones left out."""
+    studies = (plan(spec, sites=sites, rounds=WARM_UP_ROUNDS + rounds, private=True), *masked)
     cohorts = [patients(ROWS_A_SITE, columns=spec.columns, seed=number) for number in range(sites)]
     hospitals = _Hospitals(studies, cohorts)
     grid = InProcessGrid(answer_partition_queries(build_client_app(hospitals)), node_count=sites)
     nodes = dict(find_nodes(grid, roster=studies[0].roster))
     start = initial_state(parameter_vector(PrognosisNetwork(spec, initialisation_seed=1)))
-    states = [start, start]
-    took = (_Took([], [], []), _Took([], [], []))
+    states = [start for _ in studies]
+    took = [_Took([], [], []) for _ in studies]
     for number in range(WARM_UP_ROUNDS + rounds):
         for which, study in enumerate(studies):
             states[which], whole, asked, report = _one_round(grid, states[which], study, nodes)

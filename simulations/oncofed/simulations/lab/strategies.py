@@ -247,6 +247,7 @@ class Prognosis:
     baseline_weight: float = 1.0
     entity_time_shapes: int = 0
     shape_weight: float = 1.0
+    calibration_by_entity: bool = False
 
 
 def prognosis(
@@ -256,6 +257,7 @@ def prognosis(
     baseline_weight: float = 1.0,
     entity_time_shapes: int = 0,
     shape_weight: float = 1.0,
+    calibration_by_entity: bool = False,
 ) -> Prognosis:
     """The project's own network.
 
@@ -264,11 +266,13 @@ def prognosis(
     baseline_weight  public multiplier of what is learned of the baseline hazard.
     entity_time_shapes  0: the hazards of all tumour entities run alike over time; 1 or 2: each has a course of its own,
                      of so many functions of time. shape_weight: public multiplier of what is learned of them.
+    calibration_by_entity  whether the calibration rounds also set right the level of each tumour entity, and the course
+                     over time of all; `train` needs four of these rounds then, better a fifth of all.
     raises           InvalidInput.
 
     >>> import oncofed.lab as of
-    >>> of.prognosis(hidden=[8])
-    Prognosis(hidden=(8,), linear=True, baseline_weight=1.0, entity_time_shapes=0, shape_weight=1.0)
+    >>> of.prognosis(hidden=[8]).hidden
+    (8,)
     >>> of.prognosis(hidden=[], linear=False)
     Traceback (most recent call last):
     oncofed.errors.InvalidInput: 1 fault
@@ -281,12 +285,23 @@ def prognosis(
         baseline_weight=(baseline_weight, number("PlanSettings.baseline_weight")),
         entity_time_shapes=(entity_time_shapes, number("PlanSettings.entity_time_shapes")),
         shape_weight=(shape_weight, number("PlanSettings.shape_weight")),
+        calibration_by_entity=(calibration_by_entity, yes_or_no),
     )
     units = tuple(int(each) for each in hidden)
     if not units and not linear:
         what, remedy = "leaves no network at all", "Give hidden units, or keep the linear part."
         raise InvalidInput([Fault("prognosis", what, remedy)])
-    return Prognosis(units, bool(linear), plain(baseline_weight), int(entity_time_shapes), plain(shape_weight))
+    if calibration_by_entity and not linear:
+        what, remedy = "needs the linear part, in which the levels stand", "Keep it, or leave this out."
+        raise InvalidInput([Fault("prognosis: calibration_by_entity", what, remedy)])
+    return Prognosis(
+        units,
+        bool(linear),
+        plain(baseline_weight),
+        int(entity_time_shapes),
+        plain(shape_weight),
+        bool(calibration_by_entity),
+    )
 
 
 def _widths(where: str, value: Any) -> list[Fault]:
@@ -326,5 +341,6 @@ def settings_of(
         held_out=HeldOutRequest(),
         entity_time_shapes=network.entity_time_shapes,
         shape_weight=network.shape_weight,
+        calibration_by_entity=network.calibration_by_entity,
         value=value,
     )

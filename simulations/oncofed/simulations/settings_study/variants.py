@@ -54,15 +54,19 @@ def _variants(written: PlanSettings, schema: StudySchema, hospitals: int) -> Ite
         yield trained(f"decay x {factor:g}", weight_decay=decay * factor)
     for factor in _FACTORS_OF_STEP:
         yield trained(f"steps x {factor:g}", server_learning_rate=step * factor)
-    yield trained("half the rounds", rounds=rounds // 2)
-    yield trained("half the rounds, steps x 2", rounds=rounds // 2, server_learning_rate=2 * step)
+    half = {"rounds": rounds // 2, "calibration_rounds": training.calibration_rounds}
+    if chosen.calibration_by_entity:
+        half["calibration_rounds"] //= 2
+    yield trained("half the rounds", **half)
+    yield trained("half the rounds, steps x 2", **half, server_learning_rate=2 * step)
     for units in _UNITS:
         yield Variant(f"{units[0] if units else 'no'} hidden units", replace(chosen, hidden_units=units))
     yield Variant("baseline weight 1", replace(chosen, baseline_weight=1.0))
     if not privacy.mode.private:
         return
     for calibration in (0, 3):
-        yield trained(f"{calibration} calibration rounds", calibration_rounds=calibration)
+        of_all = trained(f"{calibration} calibration rounds", calibration_rounds=calibration)
+        yield replace(of_all, settings=replace(of_all.settings, calibration_by_entity=False))
     for bounding, bound in _BOUNDS:
         bounded = replace(privacy, bounding=bounding, l2_norm_bound=bound)
         yield Variant(f"{bounding.value} {bound:g}", replace(chosen, privacy=bounded))

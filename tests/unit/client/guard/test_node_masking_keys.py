@@ -21,7 +21,7 @@ from oncofed.client.records import approvals as approvals_module
 from oncofed.client.records.plan_keys import PlanKeys
 from oncofed.client.records.repeats import MOST, NOT_NOTED
 from oncofed.errors import PrivacyRefusal, RefusalCode, RequestRefused
-from oncofed.privacy.masking import new_masking_key, public_masking_key_of
+from oncofed.privacy.masking import Attempt, content_hash_of, new_masking_key, public_masking_key_of
 from oncofed.protocol.cards import card_in_words
 from oncofed.protocol.masking_keys import SignedMaskingKey, signed_masking_key, verify_masking_key
 from oncofed.protocol.messages import ContributeRequest, DeliveryState
@@ -29,6 +29,7 @@ from oncofed.protocol.model_file import signed_model
 from oncofed.protocol.plan import Member, PrivacyMode, SharedNoise, StudyPlan
 from oncofed.protocol.signing import new_signing_key, public_key_of
 from oncofed.secret_files import write_secret
+from oncofed.simulations.audit.pair_streams import pair_secret, peers_of, without_pair
 from oncofed.survival.network import parameter_count
 
 ESSEN_KEY = new_signing_key()
@@ -270,3 +271,59 @@ def test_a_key_that_others_can_read_is_not_used(node: InstalledNode, plan: Study
     node.guard().masking_keys(plan.hash, (essens(plan),))
     (node.folder.masking / f"{plan.hash}.key").chmod(0o640)
     assert unanswered(node.guard(), plan) is RefusalCode.NOT_READY
+
+
+# --- with whom it masks
+
+OTHERS = ("Aalen", "Celle", "Essen", "Fulda", "Hof", "Jena", "Ulm")
+OTHERS_KEYS = {name: new_signing_key() for name in OTHERS}
+
+
+@pytest.mark.parametrize("neighbours", [0, 4])
+def test_a_guard_masks_with_those_that_its_own_plan_leads_to(node: InstalledNode, neighbours: int) -> None:
+    """Whoever has the keys of these opens its part, so there are no other masks; of one fewer, it stays closed."""
+    others = {
+        name: Member(name, f"{NODE_KEY}-of-{name}", public_key_of(key).hex()) for name, key in OTHERS_KEYS.items()
+    }
+    for name, member in others.items():
+        node.folder.policy.write_text(
+            f'{node.folder.policy.read_text()}\n[[peer]]\nname = "{name}"\ncard = "{card_in_words(member)}"\n'
+            if name != "Essen"
+            else node.folder.policy.read_text().replace(card_in_words(ESSEN), card_in_words(member))
+        )
+    first = shared_plan(node)
+    members = tuple(sorted((first.members[0], *others.values()), key=lambda member: member.site))
+    roster = tuple(member.site for member in members)
+    shares = SharedNoise(len(roster), 0, 2, mask_neighbours=neighbours)
+    plan = replace(
+        first,
+        members=members,
+        roster=roster,
+        quorum=len(roster),
+        privacy=replace(first.privacy, shares=shares, noise_multiplier=29.0),
+    )
+    guard = node.guard()
+    guard.offer_plan(node.offer(plan))
+    node.approve(plan)
+    masking = {name: new_masking_key() for name in OTHERS}
+    signed = tuple(
+        signed_masking_key(public_masking_key_of(key), plan_hash=plan.hash, site=name, answer_key=OTHERS_KEYS[name])
+        for name, key in masking.items()
+    )
+    own = guard.masking_keys(plan.hash, signed).public_key
+    asked = request(plan)
+    words = guard.contribute(asked).vector
+    attempt = Attempt(plan.hash, 1, 0, roster, content_hash_of(asked.weights))
+    keys = {SITE: own, **{name: public_masking_key_of(key) for name, key in masking.items()}}
+    around = sorted(peers_of(SITE, attempt=attempt, keys=keys, neighbours=neighbours))
+    assert len(around) == (neighbours or len(OTHERS))
+    for peer in around:
+        assert not is_open(words)
+        secret = pair_secret(masking[peer], own)
+        words = without_pair(words, own=SITE, peer=peer, secret=secret, attempt=attempt, keys=keys)
+    assert is_open(words)
+
+
+def is_open(words: np.ndarray[Any, np.dtype[np.uint64]]) -> bool:
+    """Whether these are a sum of patients with noise, and not masked: of each masked word by chance once in 2^18."""
+    return bool((np.abs(words.view(np.int64).astype(np.float64)) < 2**45).all())

@@ -21,6 +21,7 @@ from oncofed.protocol.plan import ModelSpec, StudyPlan
 from oncofed.protocol.plan_words import plan_in_words
 from oncofed.protocol.summary_spec import SummaryKind, SummarySpec, VoteSpec
 from oncofed.survival.comparators import Comparator
+from oncofed.survival.entity_levels import EntityLevels
 from oncofed.survival.layers import Layer
 from oncofed.survival.time_shapes import TimeShapes
 
@@ -68,6 +69,7 @@ kind = "binary"
 GENES = Layer("dna_mutation", (5, 6, 7), (7,), 0.5)
 SEX = Comparator("sex", (0, 1), (1,), 1.0)
 SHAPES = TimeShapes(1, 24.0, 1.0, (2, 3))
+LEVELS = EntityLevels((2, 3), 1.0)
 VOTES = VoteSpec((0, 0, 1, 1, 1, 2, 3, 4), 5, entity_columns=(2, 3))
 
 
@@ -96,6 +98,7 @@ def test_what_a_study_file_asks_for_is_let_through() -> None:
         layers=(GENES,),
         comparators=(SEX, Comparator("all of it", (0, 1, 2, 3, 4, 5, 6), (1, 4), 0.3)),
         time_shapes=SHAPES,
+        entity_levels=LEVELS,
     )
     assert of_the_columns(honest, SCHEMA) == []
 
@@ -121,6 +124,9 @@ def test_what_a_study_file_asks_for_is_let_through() -> None:
         ),
         (plan(time_shapes=replace(SHAPES, entity_columns=(5, 6))), "its hazards over time"),
         (plan(time_shapes=replace(SHAPES, entity_columns=(3, 2))), "its hazards over time"),
+        (plan(entity_levels=replace(LEVELS, entity_columns=(5, 6))), "its calibration is of other groups"),
+        (plan(entity_levels=replace(LEVELS, entity_columns=(2,))), "its calibration is of other groups"),
+        (plan(entity_levels=replace(LEVELS, encoded=0.5)), "its calibration is of other groups"),
         (plan(layers=(replace(GENES, columns=(0, 1), missing_columns=(1,)),)), 'its layer "dna_mutation"'),
         (plan(layers=(replace(GENES, missing_value=100.0),)), 'its layer "dna_mutation"'),
         (plan(layers=(replace(GENES, name="rna"),)), 'its layer "rna"'),

@@ -186,6 +186,9 @@ def test_a_page_says_whose_noise_it_is_and_who_is_trusted() -> None:
     text = text_of(fake_study(plan=shared))
     assert f"shared under masks by {len(plan.roster)} hospitals, of which 1 may be missing and 0 may side" in text
     assert "it trusts nobody" not in text
+    assert "each masks with" not in text
+    few = replace(shared, privacy=replace(shared.privacy, shares=replace(shares, mask_neighbours=2)))
+    assert "are trusted to add theirs; each masks with 2 others at least" in text_of(fake_study(plan=few))
 
 
 def test_every_finished_page_shows_the_plan_hash_and_the_model() -> None:

@@ -161,6 +161,7 @@ def test_the_command_runs_to_its_end(studies: Path, tmp_path: Path) -> None:
         "data.synthetic={patients = 120, hospitals = 2, seed = 3}",
         "training.rounds=2",
         "training.calibration_rounds=0",
+        "model.calibration_by_entity=false",
         "privacy.mode=none",
     )
     arguments = [str(studies / "demo" / "study.toml"), "--patients", "10", "--trainings", "2"]

@@ -108,7 +108,7 @@ def test_all_of_them_are_told_at_once(cut: tuple[of.Hospitals, of.Patients]) -> 
         "strategy: is the class FedAdam, not a strategy. Write of.FedAdam() or another one, or its name, such as "
         '"fedadam".',
         "rounds: is 0, which trains nothing. Choose 1 or more.",
-        "calibration_rounds: is 2.5, and not a whole number. Choose a whole number from 0 to 100; usual: 0 to 10.",
+        "calibration_rounds: is 2.5, and not a whole number. Choose a whole number from 0 to 100; usual: 0 to 40.",
         "seed: is -1, outside 0 to 1e9. Choose a whole number from 0 to 1e9; usual: 0 to 1e9.",
         "test: is nobody. Give at least one patient.",
         "progress: is the number 1, neither True nor False. Write True or False.",
