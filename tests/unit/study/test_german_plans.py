@@ -30,6 +30,7 @@ from oncofed.protocol.plan import Bounding, PrivacyMode, SharedNoise, StudyPlan,
 from oncofed.protocol.plan_words import plan_in_words
 from oncofed.ranges import RANGES
 from oncofed.simulations.synthetic.treated import treated_schema
+from oncofed.survival.entity_levels import EntityLevels
 from oncofed.survival.time_shapes import TimeShapes
 from oncofed.words.languages import language_called
 
@@ -58,6 +59,17 @@ def with_calibration_rounds() -> StudyPlan:
     return replace(plan, training=replace(plan.training, calibration_rounds=2))
 
 
+def with_neighbours() -> StudyPlan:
+    plan = fake_plan(SCHEMA, sites=tuple("abcdefghi"))
+    shares = SharedNoise(9, 1, 1, mask_neighbours=3)
+    return replace(plan, privacy=replace(plan.privacy, mode=PrivacyMode.DISTRIBUTED, shares=shares))
+
+
+def with_levels() -> StudyPlan:
+    plan = with_calibration_rounds()
+    return replace(plan, model=replace(plan.model, entity_levels=EntityLevels((1, 2), 1.0)))
+
+
 def compared() -> StudyPlan:
     """Markers of which nothing tells that they are missing."""
     plan = of_gains.plan_of()
@@ -68,6 +80,8 @@ PLANS: dict[str, Made] = {
     "trained": lambda _: (trained(), SCHEMA),
     "not private": lambda _: (fake_plan(SCHEMA, private=False), SCHEMA),
     "masked": lambda _: (trained(mode=PrivacyMode.DISTRIBUTED, shares=SharedNoise(4, 1, 1)), SCHEMA),
+    "neighbours": lambda _: (with_neighbours(), SCHEMA),
+    "levels": lambda _: (with_levels(), SCHEMA),
     "epochs": lambda _: (with_epochs(), SCHEMA),
     "late entry": lambda _: (with_late_entry(), SCHEMA),
     "calibrated": lambda _: (calibrated_plan(), SCHEMA),

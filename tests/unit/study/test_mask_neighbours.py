@@ -11,13 +11,14 @@ from oncofed.errors import InvalidInput
 from oncofed.privacy.mask_graph import graph_of
 from oncofed.protocol import plan_words
 from oncofed.protocol.plan import Member, StudyPlan
+from oncofed.words.language import ENGLISH
 
 NINE = tuple(Member(name, f"key {name}", f"{number:064x}") for number, name in enumerate("abcdefghi"))
 
 
 def trust_of(plan: StudyPlan) -> str:
     """The paragraph about whom one trusts."""
-    (found,) = (each for each in plan_words._promise(plan) if each.startswith("WHOM YOU TRUST"))
+    (found,) = (each for each in plan_words._promise(plan, ENGLISH) if each.startswith("WHOM YOU TRUST"))
     return found
 
 

@@ -69,7 +69,7 @@ def troubled() -> DeployedStudy:
 
 def masked() -> DeployedStudy:
     plan = fake_plan(fake_schema())
-    privacy = replace(plan.privacy, mode=PrivacyMode.DISTRIBUTED, shares=SharedNoise(4, 1, 1))
+    privacy = replace(plan.privacy, mode=PrivacyMode.DISTRIBUTED, shares=SharedNoise(4, 1, 1, mask_neighbours=2))
     return fake_study(plan=replace(plan, privacy=privacy))
 
 
