@@ -210,13 +210,8 @@ def covered(told: list[Estimate], truth: float) -> list[bool]:
 
 
 def risks(found: list[EndpointTimes], world: World, group: int) -> list[Estimate]:
-    spread = np.diff(GRID.bounds[: HORIZON + 1]) / GRID.bounds[HORIZON]
-    told = (
-        observed_risk_at_risk(
-            of_group(each, group, HORIZON), predicted=float(world.risk(24.0)[group]), spread_of_hazard=spread
-        )
-        for each in found
-    )
+    predicted = float(world.risk(24.0)[group])
+    told = (observed_risk_at_risk(of_group(each, group, HORIZON), predicted=predicted) for each in found)
     return [each for each in told if each is not None]
 
 
@@ -279,7 +274,6 @@ def test_an_interval_of_c_that_takes_a_patients_times_for_those_of_others_fails_
 
 def test_what_noise_would_move_by_more_than_a_tenth_is_not_shown() -> None:
     own = GroupTimes(np.full(3, 100.0), np.full(3, 10.0), at_risk_sd=5.0, events_sd=9.0)
-    spread = np.full(3, 1 / 3)
-    assert observed_risk_at_risk(own, predicted=0.26, spread_of_hazard=spread) is None
-    assert observed_risk_at_risk(replace(own, events_sd=5.0), predicted=0.26, spread_of_hazard=spread) is not None
-    assert observed_risk_at_risk(replace(own, at_risk_sd=40.0), predicted=0.26, spread_of_hazard=spread) is None
+    assert observed_risk_at_risk(own, predicted=0.26) is None
+    assert observed_risk_at_risk(replace(own, events_sd=5.0), predicted=0.26) is not None
+    assert observed_risk_at_risk(replace(own, at_risk_sd=40.0), predicted=0.26) is None

@@ -21,7 +21,7 @@ from oncofed.errors import Fault, InvalidInput
 from oncofed.protocol.answer_times import time_faults
 from oncofed.protocol.options_layout import form_faults
 from oncofed.protocol.plan import ABSENT_WHERE_EMPTY, StudyPlan
-from oncofed.protocol.summary_spec import HELD_OUT_KINDS, SummaryKind
+from oncofed.protocol.summary_spec import COUNTING_KINDS, HELD_OUT_KINDS, SummaryKind
 from oncofed.ranges import RANGES, told
 from oncofed.survival.comparators import comparator_faults
 from oncofed.survival.layers import layer_faults
@@ -67,6 +67,8 @@ def _contradictions(plan: StudyPlan, where: str) -> list[Fault]:
     names = [summary.name for summary in plan.summaries]
     if len(set(names)) < len(names):
         found.append(Fault(f"{where}.summaries", "do not each have a name of their own", _REMEDY))
+    if sum(summary.kind in COUNTING_KINDS for summary in plan.summaries) > 1:
+        found.append(Fault(f"{where}.summaries", "count the same held-out patients in two ways", _REMEDY))
     if any(summary.attempts < 1 or summary.cells < 1 for summary in plan.summaries):
         found.append(Fault(f"{where}.summaries", "have fewer than one attempt or cell", _REMEDY))
     return found

@@ -115,3 +115,12 @@ def test_no_text_of_a_plan_begins_a_line_where_paragraphs_begin(columns: int, le
         ).splitlines()
         assert all(sum(places if each == letter else 1 for each in line) <= columns for line in lines)
         assert not any(line.startswith("PROMISE: ") for line in lines)
+
+
+def test_two_tables_of_the_same_held_out_patients_are_no_plan() -> None:
+    """Both would be charged, and one shown."""
+    times = replace(SPEC, name="times", kind=SummaryKind.TIME_AT_RISK)
+    for one in (SPEC, times):
+        plan_from_json(json.loads(replace(PLAN, summaries=(one,)).canonical))
+    with pytest.raises(InvalidInput, match="count the same held-out patients in two ways"):
+        plan_from_json(json.loads(replace(PLAN, summaries=(SPEC, times)).canonical))

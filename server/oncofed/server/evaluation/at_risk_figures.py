@@ -7,7 +7,11 @@ the exponential of their sum is the risk by the horizon. Within a time the hazar
 - One over a number E with noise of deviation s is too large on average, by about (s / E)^2; E / (E^2 + s^2) is nearly
   right. Not shown is a group of which any time's E is below three deviations.
 - Its interval is by inversion, as in `observed_risk`: of the summed hazard, at each risk asked, with the Poisson
-  variance of events that this risk would mean, and the noise of both.
+  variance of events that this risk would mean, and the noise of both. How the hazard is spread over the times decides
+  how large that is, where few are at risk in some. The model's spread may be wrong, so it is the one that was seen,
+  with half an event more in each time.
+- What is observed by the horizon rests on who is at risk in each time. Where that is below the floor in one, nobody
+  knows that time's hazard, and no risk is told.
 - No Brier score: with delayed entry the weights for censoring are no estimates of anything.
 """
 
@@ -19,7 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oncofed.server.evaluation.at_risk_concordance import concordance_at_risk
-from oncofed.server.evaluation.concordance import Estimate
+from oncofed.server.evaluation.concordance import Estimate, told_concordance
 from oncofed.server.evaluation.figures import EndpointFigures, GroupFigures, Model, group_centres, is_shown
 from oncofed.server.evaluation.held_out_table import EndpointTimes
 from oncofed.server.evaluation.observed_risk import MOST_NOISE
@@ -69,20 +73,19 @@ def figures_at_risk(
     groups = (
         () if competes else tuple(_group(table, number, model, smallest_shown) for number in range(len(table.patients)))
     )
-    c_index = concordance_at_risk(table) if shown else None
+    c_index = told_concordance(concordance_at_risk(table)) if shown else None
     return EndpointFigures(patients, c_index, None, groups, horizon, competes=competes, late_entry=True)
 
 
-def observed_risk_at_risk(own: GroupTimes, *, predicted: float, spread_of_hazard: FloatArray) -> Estimate | None:
-    """The risk of one group by the end of its times.
-
-    predicted, spread_of_hazard  as of `observed_risk.observed_risk_with_interval`.
+def observed_risk_at_risk(own: GroupTimes, *, predicted: float) -> Estimate | None:
+    """The risk of one group by the end of its times. predicted: as of `observed_risk.observed_risk_with_interval`.
 
     None: noise alone would move the risk by more than MOST_NOISE, or leaves nobody at risk.
     """
     if not own.is_told_from_noise:
         return None
-    hazard = -np.log1p(-_ASKED)[:, None] * spread_of_hazard
+    seen = (np.maximum(own.events, 0.0) + 0.5) / own.at_risk
+    hazard = -np.log1p(-_ASKED)[:, None] * seen / seen.sum()
     sampling = (hazard / own.at_risk).sum(axis=1)
     noise = ((own.events_sd**2 + (hazard * own.at_risk_sd) ** 2) / own.at_risk**2).sum(axis=1)
     if np.interp(predicted, _ASKED, (1 - _ASKED) ** 2 * noise) > MOST_NOISE**2:
@@ -100,8 +103,7 @@ def _group(table: EndpointTimes, number: int, model: Model, smallest_shown: floa
     times = table.time_bounds.index(model.horizon)
     own = GroupTimes(table.at_risk[number, :times], table.events[number, :times], table.at_risk_sd, table.events_sd)
     patients = _with_noise(table.patients[number], table.patients_sd)
-    # What is observed by the horizon rests on those who are still there in its last time.
-    shown = is_shown(patients, smallest_shown, table.patients_sd) and own.at_risk[-1] >= smallest_shown
+    shown = is_shown(patients, smallest_shown, table.patients_sd) and own.at_risk.min() >= smallest_shown
     above = table.edges[number - 1] if number else None
     up_to = table.edges[number] if number < len(table.edges) else None
     return GroupFigures(
@@ -112,7 +114,6 @@ def _group(table: EndpointTimes, number: int, model: Model, smallest_shown: floa
         observed=observed_risk_at_risk(
             own,
             predicted=float(model.risk(model.horizon, group_centres(table.edges)[[number]])[0]),
-            spread_of_hazard=model.spread_of_hazard(table.time_bounds[: times + 1]),
         )
         if shown
         else None,

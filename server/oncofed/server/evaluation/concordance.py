@@ -59,6 +59,15 @@ def concordance_of(table: EndpointCounts) -> Estimate:
     return Estimate(value, float(kept[0]), float(kept[-1]))
 
 
+def told_concordance(found: Estimate) -> Estimate | None:
+    """The same, or None where it says nothing: noise has carried it out of what a C can be, or no C is excluded.
+
+    An undefined one is told, as that.
+    """
+    knows_nothing = found.low == 0.0 and found.high == 1.0
+    return None if not np.isnan(found.value) and (knows_nothing or not 0.0 <= found.value <= 1.0) else found
+
+
 def _within(
     agreeing: float,
     pairs: float,

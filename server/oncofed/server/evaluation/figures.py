@@ -8,8 +8,8 @@
 
 The interval of the Brier score: the counts are drawn again around what they are, with the variance of a Poisson number
 and that of the noise, and the figure's spread is laid around it. Suppressed (None) is every figure of fewer patients,
-as counted with their noise, than the plan's floor or than twice the noise of that very count, and an observed risk that
-noise alone would move by more than a tenth: of those the noise would speak.
+as counted with their noise, than the plan's floor or than twice the noise of that very count, an observed risk that
+noise alone would move by more than a tenth, and a C of which nothing is known: of those the noise would speak.
 
 Of an endpoint that competes with others, a group's risk follows from hazards by which it was not made, and the counts
 do not tell what came first from the end of follow-up. So risks and the Brier score are suppressed, and C is of the
@@ -28,7 +28,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from oncofed.server.evaluation.concordance import Estimate, concordance_of
+from oncofed.server.evaluation.concordance import Estimate, concordance_of, told_concordance
 from oncofed.server.evaluation.held_out_table import EndpointCounts
 from oncofed.server.evaluation.observed_risk import conditional_risks, observed_risk_with_interval
 from oncofed.survival.curves import risk_at
@@ -99,10 +99,11 @@ def figures_of(
 
     if competes:
         patients = _total(table.counts, table.noise_sd)
-        return EndpointFigures(patients, concordance_of(table) if shown else None, None, (), horizon, competes=True)
+        c_index = told_concordance(concordance_of(table)) if shown else None
+        return EndpointFigures(patients, c_index, None, (), horizon, competes=True)
     return EndpointFigures(
         patients=_total(table.counts, table.noise_sd),
-        c_index=concordance_of(table) if shown else None,
+        c_index=told_concordance(concordance_of(table)) if shown else None,
         integrated_brier=spread(lambda n: integrated_brier(n, table.time_bounds, centres, model)) if shown else None,
         groups=tuple(_group(table, number, model, smallest_shown=smallest_shown) for number in range(len(centres))),
         horizon=horizon,

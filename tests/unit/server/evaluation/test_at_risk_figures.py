@@ -79,18 +79,17 @@ def test_below_the_floor_nothing_is_told_and_of_a_group_nothing_of_whom_few_are_
     few = AT_RISK.copy()
     few[2, 2] = 49.0
     assert [each.observed is None for each in figures(table(at_risk=few)).groups] == [False, False, True]
-    few[2, 2], few[2, 0] = 51.0, 5.0  # few at the beginning, when most have not come yet
-    assert figures(table(at_risk=few)).groups[2].observed is not None
+    few[2, 2], few[2, 0] = 51.0, 5.0  # few at the beginning, when most have not come yet: nobody knows that hazard
+    assert [each.observed is None for each in figures(table(at_risk=few)).groups] == [False, False, True]
 
 
 def test_times_at_risk_below_three_deviations_of_their_noise_show_no_risk() -> None:
     own = GroupTimes(np.array([30.1, 90.0]), np.array([3.0, 9.0]), at_risk_sd=10.0, events_sd=1.0)
-    spread = np.array([0.5, 0.5])
-    assert observed_risk_at_risk(own, predicted=0.2, spread_of_hazard=spread) is not None
+    assert observed_risk_at_risk(own, predicted=0.2) is not None
     less = replace(own, at_risk=np.array([29.9, 90.0]))
-    assert observed_risk_at_risk(less, predicted=0.2, spread_of_hazard=spread) is None
+    assert observed_risk_at_risk(less, predicted=0.2) is None
     nobody = replace(own, at_risk=np.array([0.0, 90.0]), at_risk_sd=0.0)
-    assert observed_risk_at_risk(nobody, predicted=0.2, spread_of_hazard=spread) is None
+    assert observed_risk_at_risk(nobody, predicted=0.2) is None
 
 
 @pytest.mark.parametrize("noise_sd", [20.0, 40.0])
@@ -104,15 +103,53 @@ def test_noise_in_a_denominator_is_taken_off_on_average(noise_sd: float) -> None
 
 def test_at_a_limit_the_summed_hazard_is_as_far_off_as_patients_and_noise_let_it_be() -> None:
     own = GroupTimes(np.array([400.0, 300.0]), np.array([40.0, 60.0]), at_risk_sd=20.0, events_sd=8.0)
-    found = observed_risk_at_risk(own, predicted=0.3, spread_of_hazard=np.array([0.4, 0.6]))
+    found = observed_risk_at_risk(own, predicted=0.3)
     assert found is not None
     told = 40 * 400 / (400**2 + 20**2) + 60 * 300 / (300**2 + 20**2)
     assert found.value == pytest.approx(1 - np.exp(-told))
+    seen = np.array([40.5 / 400, 60.5 / 300])  # and half an event in each time
     for limit in (found.low, found.high):
-        first, second = (-np.log1p(-limit) * part for part in (0.4, 0.6))
+        first, second = -np.log1p(-limit) * seen / seen.sum()
         patients = first / 400 + second / 300
         noise = (8**2 + (20 * first) ** 2) / 400**2 + (8**2 + (20 * second) ** 2) / 300**2
         assert abs(told - first - second) == pytest.approx(1.96 * (patients + noise) ** 0.5, abs=2e-3)
+
+
+@pytest.mark.parametrize("early_hazard", [0.12, 0.01, 1e-4])
+@pytest.mark.parametrize("noise_sd", [0.0, 2.0])
+def test_an_interval_does_not_believe_what_the_model_says_of_a_time_in_which_few_are_at_risk(
+    early_hazard: float, noise_sd: float
+) -> None:
+    """66 of 700 are at risk in the first time, of which the model says that next to nobody dies: 8 do."""
+    at_risk, truth = np.array([[66.0, 280.0, 700.0, 400.0]]), np.array([[0.12, 0.12, 0.24, 0.3]])
+    model = np.log(np.array([early_hazard, 0.12, 0.24, 0.3]))
+    rng, covered = np.random.default_rng(1), []
+    risk = 1 - np.exp(-truth[0, :3].sum())
+    for _ in range(2000):
+        told = at_risk + noise_sd * rng.standard_normal((1, 4))
+        events = rng.poisson(at_risk * truth) + noise_sd * rng.standard_normal((1, 4))
+        one = EndpointTimes(np.array([900.0]), told, events, noise_sd, noise_sd, noise_sd, (), GRID.bounds)
+        found = figures_at_risk(one, log_baseline_hazard=model, grid=GRID, horizon=36.0, smallest_shown=50.0)
+        observed = found.groups[0].observed
+        if observed is not None:
+            covered.append(observed.low <= risk <= observed.high)
+    assert len(covered) > 1500
+    assert 0.93 <= float(np.mean(covered)) <= 0.975
+
+
+@pytest.mark.parametrize("noise_sd", [20.0, 60.0, 200.0])
+def test_a_c_that_noise_carries_out_of_what_it_can_be_is_not_told(noise_sd: float) -> None:
+    rng, told, beyond = np.random.default_rng(2), [], 0
+    for _ in range(200):
+        one = replace(
+            table(noise_sd=noise_sd),
+            at_risk=AT_RISK / 10 + noise_sd * rng.standard_normal(AT_RISK.shape),
+            events=AT_RISK * HAZARD / 10 + noise_sd * rng.standard_normal(AT_RISK.shape),
+        )
+        beyond += not 0 <= concordance_at_risk(one).value <= 1
+        told.append(figures(one, smallest_shown=0.0).c_index)
+    assert beyond > 10
+    assert all(each is None or (0 <= each.value <= 1 and (each.low, each.high) != (0.0, 1.0)) for each in told)
 
 
 @pytest.mark.parametrize("sign", [0.0, -1.0])

@@ -161,7 +161,17 @@ def test_a_group_below_the_floor_is_not_shown_and_with_few_patients_nothing_is()
 def test_what_is_mostly_noise_is_not_shown_whatever_the_floor() -> None:
     """1144 patients in 60 cells: a noise of 80 on each puts 620 on their number."""
     assert figures(TRUTH, noise_sd=80.0, smallest_shown=0.0).c_index is None
-    assert figures(TRUTH, noise_sd=60.0, smallest_shown=0.0).c_index is not None
+    assert figures(TRUTH, noise_sd=20.0, smallest_shown=0.0).c_index is not None
+
+
+@pytest.mark.parametrize("noise_sd", [30.0, 60.0])
+def test_a_c_that_noise_carries_out_of_what_it_can_be_or_of_which_nothing_is_known_is_not_told(noise_sd: float) -> None:
+    assert figures(TRUTH, noise_sd=noise_sd, smallest_shown=0.0).c_index is None  # any from 0 to 1 would do
+    rng = np.random.default_rng(1)
+    for _ in range(100):
+        told = figures(TRUTH + noise_sd * rng.standard_normal(TRUTH.shape), noise_sd=noise_sd, smallest_shown=0.0)
+        for found in (told.c_index,):
+            assert found is None or (0 <= found.value <= 1 and (found.low, found.high) != (0.0, 1.0))
 
 
 @pytest.mark.parametrize("counts", [np.zeros((6, 5, 2)), -np.ones((6, 5, 2)), np.full((6, 5, 2), -40.0)])
