@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from oncofed.cohort.schema import DeathPolicy
+from oncofed.protocol.summary_spec import SummaryKind
 from oncofed.server.card.known import Known, Origin, interval
 from oncofed.server.evaluation.calibration import RIGHT_SLOPE
 from oncofed.words.names import plain_name
@@ -318,6 +319,7 @@ def _limits(known: Known) -> Iterator[str]:
     if events is not None and events < _FEW_EVENTS:
         yield "Fewer than a hundred events were there to measure on; intervals are wide."
     yield from _wrong_slopes(known)
+    yield from _entries_unseen(known)
     groups = looked_at(known)
     if groups:
         yield (
@@ -337,6 +339,17 @@ def _limits(known: Known) -> Iterator[str]:
         f"Beyond {known.plain('last_bound')} {plan.model.grid.unit} the model says nothing. It shows who has which "
         "prognosis, not causes, and not what a treatment would do."
     )
+
+
+def _entries_unseen(known: Known) -> Iterator[str]:
+    """Of a plan from before time at risk was released."""
+    late = any(each.entry_column is not None for each in known.schema.endpoints)
+    if late and any(each.kind is SummaryKind.EVALUATION for each in known.plan.summaries):
+        yield (
+            "Released counts of held-out patients leave out who came under observation after the first time interval, "
+            "and take who came during it as followed from its beginning: observed risks, and with them the Brier "
+            "score, are wrong where many come late."
+        )
 
 
 def _wrong_slopes(known: Known) -> Iterator[str]:

@@ -7,6 +7,7 @@ from dataclasses import fields, replace
 
 import pytest
 from tests.card_numbers import shown_numbers, strange_numbers
+from tests.summaries import at_risk_of
 from tests.unit.server.card.known_runs import EVERYTHING, gained, of_hospitals, simulated
 from tests.unit.server.report.fake_studies import fake_plan, fake_schema
 
@@ -119,6 +120,13 @@ def test_limits_follow_from_what_came_out() -> None:
     assert "Fewer than a hundred events" in limits(simulated(events=99))
     assert "Fewer than a hundred events" not in limits(simulated(events=100))
     assert "invented" in limits(simulated(origin=Origin.INVENTED))
+    counts = of_hospitals()
+    came_late = replace(counts.schema.endpoints[0], entry_column="entry_months")
+    late = replace(counts, schema=replace(counts.schema, endpoints=(came_late,)))
+    assert "from its beginning" in limits(late)
+    assert "from its beginning" not in limits(counts)
+    at_risk = tuple(at_risk_of(late.plan) if each.name == "evaluation" else each for each in late.plan.summaries)
+    assert "from its beginning" not in limits(replace(late, plan=replace(late.plan, summaries=at_risk)))
     assert "The model was not measured" in limits(RUNS["hospitals that released nothing"])
     assert "Nothing protects the patients" in limits(RUNS["hospitals that released nothing"])
 
