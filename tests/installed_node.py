@@ -5,12 +5,14 @@ Nothing is enrolled or started; keys are real, so that signatures are checked. W
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from shutil import rmtree
+from tempfile import gettempdir
 from unittest.mock import patch
 
 import numpy as np
@@ -222,10 +224,21 @@ class InstalledNode:
 
 
 @contextmanager
+def vowels_folder() -> Iterator[Path]:
+    """A new folder named by vowels: tests look for "zq" or "99" in messages, and no name may hold those by chance."""
+    folder = Path(gettempdir(), "oncofed-" + "".join(secrets.choice("aeiou") for _ in range(12)))
+    folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        rmtree(folder)
+
+
+@contextmanager
 def installed_node(*, signing_key: bytes = COORDINATOR_KEY) -> Iterator[InstalledNode]:
     """In a folder whose path is short enough for a socket. signing_key: the coordinator's."""
-    with TemporaryDirectory(prefix="oncofed-") as name:
-        node = InstalledNode(NodeFolder(Path(name) / "node"), signing_key)
+    with vowels_folder() as folder:
+        node = InstalledNode(NodeFolder(folder / "node"), signing_key)
         create(node.folder, SiteSettings(SITE, "127.0.0.1:9094", None))
         table().to_csv(node.table_path, index=False)
         node.folder.policy.write_text(POLICY.format(table=node.table_path))
