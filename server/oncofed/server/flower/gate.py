@@ -29,6 +29,8 @@ are names and numbers.
 One hospital does not take the SuperLink from the others: each key has its own allowance of requests, open at once and a
 second, and of large bodies. Strangers have one for each address. (How many connections there may be: `door`.)
 
+A hospital's question for work is held until there is some (`held_questions`).
+
 When Flower fails inside (500: on a busy machine its SQLite says "database is locked"), the caller is told 503 instead:
 upon 500 a SuperNode or a ServerApp ends itself, upon 503 it asks again. So 503 is also the answer to "not now".
 
@@ -52,9 +54,12 @@ from typing import Protocol
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from flwr.common.constant import SYSTEM_TIME_TOLERANCE, TIMESTAMP_HEADER, TIMESTAMP_TOLERANCE
+from flwr.proto.fleet_pb2 import PullMessagesRequest, PullMessagesResponse
 from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER, FLEET_HTTP_SIGNATURE_HEADER
 from flwr.supercore.primitives.asymmetric import bytes_to_public_key, verify_signature
-from starlette.responses import PlainTextResponse
+from flwr.supercore.protobuf.constants import PROTOBUF_MEDIA_TYPE
+from google.protobuf.message import DecodeError
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from oncofed.protocol.wire_form import LARGEST_MESSAGE
@@ -75,6 +80,7 @@ _RUNTIME = "/v1/runtime/"
 _CONTROL = "/v1/control/"
 _HEALTH = "/health"
 _PUSH, _PULL = "/v1/fleet/push-object", "/v1/fleet/pull-object"
+_ASK = "/v1/fleet/pull-messages"
 _CHUNK = 64 * 1024
 _HOUR_SECONDS = 3600.0
 
@@ -111,6 +117,13 @@ class Holders(Protocol):
         """The member whose key this is, or None."""
 
 
+class Held(Protocol):
+    """The part of `held_questions.HeldQuestions` that the gate needs."""
+
+    async def hold(self, caller: bytes, node: int) -> bool:
+        """Return when the question may go on; False: the caller is to be told that there is no work."""
+
+
 class _Refused(Exception):
     """What the caller is told, and with which status."""
 
@@ -124,6 +137,7 @@ class Gate:
 
     monotonic  a clock in seconds. now, started: the time of day, with its zone.
     know       is told of each connection on which a hospital has shown that it is one, and which.
+    held       keeps questions for work back; None: they are passed on at once.
     """
 
     def __init__(
@@ -136,9 +150,10 @@ class Gate:
         monotonic: Callable[[], float],
         now: Callable[[], datetime],
         started: datetime,
+        held: Held | None = None,
         limits: GateLimits = GateLimits(),
     ) -> None:
-        self._app = app
+        self._app, self._held = app, held
         self._token_digest = hashlib.sha256(admin_token).digest()
         self._members, self._know = members, know
         self._monotonic, self._now, self._started = monotonic, now, started
@@ -221,7 +236,7 @@ class Gate:
             await answer(message)
 
         with self._room_for(key, length, pulls=scope["path"] == _PULL):
-            await self._pass_on(scope, receive, noting, length)
+            await self._pass_on(scope, receive, noting, length, asker=key if scope["path"] == _ASK else None)
 
     def _identity(self, scope: Scope) -> tuple[bytes, str]:
         """A member's key, in one encoding, and the time that it signed. Raises _Refused."""
@@ -279,14 +294,24 @@ class Gate:
             self._open.subtract((key, what) for what, _ in taken)
             self._open = +self._open  # forgets what is not there any more
 
-    async def _pass_on(self, scope: Scope, receive: Receive, send: Send, length: int) -> None:
-        """With the whole body, once it is there; what Flower answers is sent piece by piece, as it is taken."""
+    async def _pass_on(
+        self, scope: Scope, receive: Receive, send: Send, length: int, *, asker: bytes | None = None
+    ) -> None:
+        """With the whole body, once it is there; what Flower answers is sent piece by piece, as it is taken.
+
+        asker: whose question for work it is.
+        """
         try:
             async with asyncio.timeout(self._seconds_for(length)):
                 body = await _body(receive, length)
         except TimeoutError:
             raise _Refused("the body took too long", 408) from None
         if body is None:  # the caller is gone
+            return
+        if asker is not None and not await self._held_until_work(asker, body, receive):
+            await Response(PullMessagesResponse().SerializeToString(), media_type=PROTOBUF_MEDIA_TYPE)(
+                scope, receive, send
+            )
             return
         whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
         del body  # one copy is enough
@@ -306,6 +331,23 @@ class Gate:
                 stalled = True
 
         await self._app(scope, replayed, patiently)
+
+    async def _held_until_work(self, asker: bytes, body: bytes, receive: Receive) -> bool:
+        """Whether to pass the question on, after a while; False: the caller is gone, or is to be told of no work."""
+        if self._held is None:
+            return True
+        try:
+            node = PullMessagesRequest.FromString(body).node.node_id
+        except DecodeError:  # Flower says what is wrong with it
+            return True
+        gone = asyncio.ensure_future(_hung_up(receive))
+        hold = asyncio.ensure_future(self._held.hold(asker, node))
+        try:
+            await asyncio.wait((gone, hold), return_when=asyncio.FIRST_COMPLETED)
+            return not gone.done() and hold.result()
+        finally:
+            gone.cancel()
+            hold.cancel()
 
     def _seconds_for(self, length: int) -> float:
         return self._limits.patience_seconds + length / self._limits.slowest_bytes_a_second
@@ -330,6 +372,11 @@ async def _body(receive: Receive, length: int) -> bytes | None:
             raise _Refused("the body is longer than announced", 413)
         if not message.get("more_body", False):
             return bytes(taken)
+
+
+async def _hung_up(receive: Receive) -> None:
+    while (await receive())["type"] == "http.request":
+        pass
 
 
 def _pieces(message: Message) -> Iterator[Message]:

@@ -14,6 +14,8 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from flwr.proto.fleet_pb2 import PullMessagesRequest, PullMessagesResponse
+from flwr.proto.node_pb2 import Node
 from starlette.types import Message, Receive, Scope, Send
 
 from oncofed.server.flower.gate import ADMIN_HEADER, LARGEST_BODY, REMEMBERED_SECONDS, SMALL_BODY, Gate, GateLimits
@@ -606,3 +608,120 @@ def test_a_member_whose_clock_is_wrong_is_named_once_an_hour_and_nobody_else(
     assert "Essen is refused: what it sent was signed 700 s ago" in refused(-700, key=ESSEN)
     clock.seconds += 3600
     assert "Bonn" in refused(-700)
+
+
+# Held
+
+
+@dataclass
+class Work:
+    """What `hold` says, once `now` is set; who asked for which node."""
+
+    passed_on: bool = True
+    now: asyncio.Event | None = None
+    asked: list[tuple[bytes, int]] = field(default_factory=list)
+
+    async def hold(self, caller: bytes, node: int) -> bool:
+        self.asked.append((caller, node))
+        if self.now is not None:
+            await self.now.wait()
+        return self.passed_on
+
+
+class Staying(Body):
+    """A caller who waits for an answer until it hangs up."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__([content], announced=len(content))
+        self.hangs_up = asyncio.Event()
+
+    async def receive(self) -> Message:
+        if not self.parts:
+            await self.hangs_up.wait()
+        return await super().receive()
+
+
+def holding(inner: Inner, clock: Clock, members: Members, work: Work) -> Gate:
+    return Gate(
+        inner,
+        admin_token=TOKEN,
+        members=members,
+        know=lambda peer, key: None,
+        monotonic=clock,
+        now=clock.now,
+        started=STARTED,
+        held=work,
+        limits=LIMITS,
+    )
+
+
+QUESTION = PullMessagesRequest(node=Node(node_id=2**64 - 5)).SerializeToString()
+
+
+def test_a_question_for_work_waits_until_there_is_some(inner: Inner, clock: Clock, members: Members) -> None:
+    async def asked_and_then_work() -> int:
+        work = Work(now=asyncio.Event())
+        gate = holding(inner, clock, members, work)
+        question = asyncio.create_task(asking(gate, PULL, peer=HOSPITAL, headers=signed(), body=Staying(QUESTION)))
+        await asyncio.sleep(0.05)
+        assert (inner.reached, question.done()) == ([], False)
+        assert work.asked == [(der(BONN), 2**64 - 5)]
+        assert work.now is not None
+        work.now.set()
+        return await question
+
+    assert asyncio.run(asked_and_then_work()) == 200
+    assert (inner.reached, inner.bodies) == ([PULL], [QUESTION])
+
+
+def test_flower_counts_no_message_as_delivered_to_who_hung_up(inner: Inner, clock: Clock, members: Members) -> None:
+    async def hung_up_meanwhile() -> None:
+        body, gate = Staying(QUESTION), holding(inner, clock, members, Work(now=asyncio.Event()))
+        question = asyncio.create_task(asking(gate, PULL, peer=HOSPITAL, headers=signed(), body=body))
+        await asyncio.sleep(0.02)
+        body.hangs_up.set()
+        async with asyncio.timeout(5):
+            await question
+
+    asyncio.run(hung_up_meanwhile())
+    assert inner.reached == []
+
+
+def test_who_is_not_to_ask_yet_is_told_of_no_work_in_flowers_words(
+    inner: Inner, clock: Clock, members: Members
+) -> None:
+    async def told() -> list[Message]:
+        sent: list[Message] = []
+        gate = holding(inner, clock, members, Work(passed_on=False))
+        await asking(gate, PULL, peer=HOSPITAL, headers=signed(), body=Staying(QUESTION), sent=sent)
+        return sent
+
+    head, body = asyncio.run(told())
+    assert (head["status"], inner.reached) == (200, [])
+    assert (b"content-type", b"application/protobuf") in head["headers"]
+    assert not PullMessagesResponse.FromString(body["body"]).messages_list
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("/v1/fleet/push-messages", QUESTION),
+        ("/v1/fleet/send-node-heartbeat", QUESTION),
+        ("/v1/fleet/pull-object", QUESTION),
+        (PULL, b"\xff\xff\xff"),  # Flower says what is wrong with it
+    ],
+)
+def test_nothing_else_waits(path: str, content: bytes, inner: Inner, clock: Clock, members: Members) -> None:
+    async def told() -> int:
+        gate = holding(inner, clock, members, Work(now=asyncio.Event()))
+        async with asyncio.timeout(5):
+            return await asking(gate, path, peer=HOSPITAL, headers=signed(), body=Staying(content))
+
+    assert asyncio.run(told()) == 200
+    assert inner.reached == [path]
+
+
+def test_no_stranger_is_held(inner: Inner, clock: Clock, members: Members) -> None:
+    work = Work(now=asyncio.Event())
+    assert ask(holding(inner, clock, members, work), PULL, peer=HOSPITAL, headers=signed(key=NOBODY)) == 401
+    assert work.asked == []
