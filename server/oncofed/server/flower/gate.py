@@ -29,7 +29,7 @@ are names and numbers.
 One hospital does not take the SuperLink from the others: each key has its own allowance of requests, open at once and a
 second, and of large bodies. Strangers have one for each address. (How many connections there may be: `door`.)
 
-A hospital's question for work is held until there is some (`held_questions`).
+A hospital's question for work reaches Flower when there is some (`held_questions`).
 
 When Flower fails inside (500: on a busy machine its SQLite says "database is locked"), the caller is told 503 instead:
 upon 500 a SuperNode or a ServerApp ends itself, upon 503 it asks again. So 503 is also the answer to "not now".
@@ -117,11 +117,11 @@ class Holders(Protocol):
         """The member whose key this is, or None."""
 
 
-class Held(Protocol):
+class Work(Protocol):
     """The part of `held_questions.HeldQuestions` that the gate needs."""
 
-    async def hold(self, caller: bytes, node: int) -> bool:
-        """Return when the question may go on; False: the caller is to be told that there is no work."""
+    async def is_there_work(self, node: int) -> bool:
+        """False: the caller is to be told that there is none; which may take a while."""
 
 
 class _Refused(Exception):
@@ -137,7 +137,7 @@ class Gate:
 
     monotonic  a clock in seconds. now, started: the time of day, with its zone.
     know       is told of each connection on which a hospital has shown that it is one, and which.
-    held       keeps questions for work back; None: they are passed on at once.
+    work       says which questions for work are passed on; None: all, at once.
     """
 
     def __init__(
@@ -150,10 +150,10 @@ class Gate:
         monotonic: Callable[[], float],
         now: Callable[[], datetime],
         started: datetime,
-        held: Held | None = None,
+        work: Work | None = None,
         limits: GateLimits = GateLimits(),
     ) -> None:
-        self._app, self._held = app, held
+        self._app, self._work = app, work
         self._token_digest = hashlib.sha256(admin_token).digest()
         self._members, self._know = members, know
         self._monotonic, self._now, self._started = monotonic, now, started
@@ -236,7 +236,7 @@ class Gate:
             await answer(message)
 
         with self._room_for(key, length, pulls=scope["path"] == _PULL):
-            await self._pass_on(scope, receive, noting, length, asker=key if scope["path"] == _ASK else None)
+            await self._pass_on(scope, receive, noting, length, asks=scope["path"] == _ASK)
 
     def _identity(self, scope: Scope) -> tuple[bytes, str]:
         """A member's key, in one encoding, and the time that it signed. Raises _Refused."""
@@ -294,12 +294,10 @@ class Gate:
             self._open.subtract((key, what) for what, _ in taken)
             self._open = +self._open  # forgets what is not there any more
 
-    async def _pass_on(
-        self, scope: Scope, receive: Receive, send: Send, length: int, *, asker: bytes | None = None
-    ) -> None:
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send, length: int, *, asks: bool = False) -> None:
         """With the whole body, once it is there; what Flower answers is sent piece by piece, as it is taken.
 
-        asker: whose question for work it is.
+        asks: it is a question for work.
         """
         try:
             async with asyncio.timeout(self._seconds_for(length)):
@@ -308,7 +306,7 @@ class Gate:
             raise _Refused("the body took too long", 408) from None
         if body is None:  # the caller is gone
             return
-        if asker is not None and not await self._held_until_work(asker, body, receive):
+        if asks and not await self._is_there_work(body):
             await Response(PullMessagesResponse().SerializeToString(), media_type=PROTOBUF_MEDIA_TYPE)(
                 scope, receive, send
             )
@@ -332,22 +330,12 @@ class Gate:
 
         await self._app(scope, replayed, patiently)
 
-    async def _held_until_work(self, asker: bytes, body: bytes, receive: Receive) -> bool:
-        """Whether to pass the question on, after a while; False: the caller is gone, or is to be told of no work."""
-        if self._held is None:
-            return True
+    async def _is_there_work(self, question: bytes) -> bool:
         try:
-            node = PullMessagesRequest.FromString(body).node.node_id
+            node = PullMessagesRequest.FromString(question).node.node_id
         except DecodeError:  # Flower says what is wrong with it
             return True
-        gone = asyncio.ensure_future(_hung_up(receive))
-        hold = asyncio.ensure_future(self._held.hold(asker, node))
-        try:
-            await asyncio.wait((gone, hold), return_when=asyncio.FIRST_COMPLETED)
-            return not gone.done() and hold.result()
-        finally:
-            gone.cancel()
-            hold.cancel()
+        return self._work is None or await self._work.is_there_work(node)
 
     def _seconds_for(self, length: int) -> float:
         return self._limits.patience_seconds + length / self._limits.slowest_bytes_a_second
@@ -372,11 +360,6 @@ async def _body(receive: Receive, length: int) -> bytes | None:
             raise _Refused("the body is longer than announced", 413)
         if not message.get("more_body", False):
             return bytes(taken)
-
-
-async def _hung_up(receive: Receive) -> None:
-    while (await receive())["type"] == "http.request":
-        pass
 
 
 def _pieces(message: Message) -> Iterator[Message]:

@@ -1,17 +1,17 @@
-"""How does a hospital learn at once that there is work, without a hundred of them asking all the time?
+"""How does a hospital learn soon that there is work, without a hundred of them asking all the time?
 
-A SuperNode asks for work, and asks again half a second after it was told that there is none. Each time Flower reads and
-writes its database: some 12 ms of processor time, so that thirty hospitals that wait keep a core busy. So the gate
-holds such a question for up to `LONGEST_HOLD_SECONDS`, and passes it on as soon as a message for that node is there
-with all its parts. Which nodes have one is read for all of them together, `EVERY_SECONDS`.
+A SuperNode asks for work, and asks again soon after it was told that there is none. Each time Flower reads and writes
+its database: some 12 ms of processor time, so that thirty hospitals that wait keep a core busy. So the gate passes such
+a question on only when a message for that node is there, with all its parts. Else it keeps it for up to
+`LONGEST_HOLD_SECONDS`, and answers when there is work: ask again. Which nodes have some is read for all of them
+together, `EVERY_SECONDS`.
 
 Flower pushes a message's parts after the message, its own head last. A node that was told of it before asks for each
-part until it comes: another load, and it grows with the number of hospitals. So while parts are missing, a node is told
-that there is no work yet.
+part until it comes: another load, and it grows with the number of hospitals.
 
-Promises: what is passed on is Flower's to answer, with all its checks. Nothing is passed on for a caller who hung up,
-or who asked anew meanwhile: Flower would count its message as delivered. Where the database cannot be read, nothing is
-held.
+Promises: what is passed on is a question that has just come, because Flower counts its message as delivered: a link
+that went dead while a question was kept loses nothing. It is Flower's to answer, with all its checks. Where the
+database cannot be read, every question is passed on.
 """
 
 from __future__ import annotations
@@ -49,12 +49,10 @@ def nodes_with_work(database: Path) -> dict[int, bool]:
 class _Held:
     node: int
     bell: asyncio.Event = field(default_factory=asyncio.Event)
-    replaced: bool = False
-    parts_missing: bool = False
 
 
 class HeldQuestions:
-    """For one event loop. Each caller has one question held at most: its newest.
+    """For one event loop.
 
     with_work  blocks; which nodes have a message, and whether one of them is whole. ending: whether the server is being
                stopped, which ends every hold.
@@ -70,20 +68,15 @@ class HeldQuestions:
     ) -> None:
         self._with_work, self._ending = with_work, ending
         self._longest_seconds, self._every_seconds = longest_seconds, every_seconds
-        self._held: dict[bytes, _Held] = {}
+        self._held: set[_Held] = set()
         self._watch: asyncio.Task[None] | None = None
 
-    async def hold(self, caller: bytes, node: int) -> bool:
-        """Return when there is work, or after the longest time. False: the caller is to be told that there is none.
-
-        Which is so when it has asked anew meanwhile, and when parts of its message are missing.
-
-        caller: who has been shown to ask. A node's number is what it says, and replaces nobody else's question.
-        """
-        if (former := self._held.get(caller)) is not None:
-            former.replaced = True
-            former.bell.set()
-        held = self._held[caller] = _Held(node)
+    async def is_there_work(self, node: int) -> bool:
+        """True at once if there is. Else False, and only when there is some now, or after the longest time."""
+        if await self._has_work(node):
+            return True
+        held = _Held(node)
+        self._held.add(held)
         if self._watch is None or self._watch.done():
             self._watch = asyncio.create_task(self._ring())
         try:
@@ -91,22 +84,24 @@ class HeldQuestions:
                 async with asyncio.timeout(self._longest_seconds):
                     await held.bell.wait()
         finally:
-            if self._held.get(caller) is held:
-                del self._held[caller]
-        return not (held.replaced or held.parts_missing)
+            self._held.remove(held)
+        return False
 
     async def _ring(self) -> None:
         while self._held:
             nodes = await self._read()
-            for held in self._held.values():
-                held.parts_missing = nodes is not None and nodes.get(held.node) is False
+            for held in self._held:
                 if nodes is None or nodes.get(held.node) or self._ending():
                     held.bell.set()
             await asyncio.sleep(self._every_seconds)
+
+    async def _has_work(self, node: int) -> bool:
+        nodes = await self._read()
+        return nodes is None or nodes.get(node, False)
 
     async def _read(self) -> Mapping[int, bool] | None:
         try:
             return await asyncio.to_thread(self._with_work)
         except sqlite3.Error as error:
-            _log.warning("which hospitals have work cannot be read (%s); nothing is held", error)
+            _log.warning("which hospitals have work cannot be read (%s): each question is passed on", error)
             return None

@@ -138,7 +138,7 @@ def serve(folder: CoordinatorFolder) -> None:
         now=lambda: datetime.now(UTC),
         started=datetime.now(UTC),
         # The server is made below, of this app.
-        held=HeldQuestions(lambda: nodes_with_work(folder.database), ending=lambda: server.should_exit),
+        work=HeldQuestions(lambda: nodes_with_work(folder.database), ending=lambda: server.should_exit),
     )
     settings = uvicorn.Config(
         app,

@@ -615,30 +615,17 @@ def test_a_member_whose_clock_is_wrong_is_named_once_an_hour_and_nobody_else(
 
 @dataclass
 class Work:
-    """What `hold` says, once `now` is set; who asked for which node."""
+    """What is said, once `now` is set; of which node it was asked."""
 
-    passed_on: bool = True
+    there: bool = True
     now: asyncio.Event | None = None
-    asked: list[tuple[bytes, int]] = field(default_factory=list)
+    asked: list[int] = field(default_factory=list)
 
-    async def hold(self, caller: bytes, node: int) -> bool:
-        self.asked.append((caller, node))
+    async def is_there_work(self, node: int) -> bool:
+        self.asked.append(node)
         if self.now is not None:
             await self.now.wait()
-        return self.passed_on
-
-
-class Staying(Body):
-    """A caller who waits for an answer until it hangs up."""
-
-    def __init__(self, content: bytes) -> None:
-        super().__init__([content], announced=len(content))
-        self.hangs_up = asyncio.Event()
-
-    async def receive(self) -> Message:
-        if not self.parts:
-            await self.hangs_up.wait()
-        return await super().receive()
+        return self.there
 
 
 def holding(inner: Inner, clock: Clock, members: Members, work: Work) -> Gate:
@@ -650,9 +637,13 @@ def holding(inner: Inner, clock: Clock, members: Members, work: Work) -> Gate:
         monotonic=clock,
         now=clock.now,
         started=STARTED,
-        held=work,
+        work=work,
         limits=LIMITS,
     )
+
+
+def whole(content: bytes) -> Body:
+    return Body([content], announced=len(content))
 
 
 QUESTION = PullMessagesRequest(node=Node(node_id=2**64 - 5)).SerializeToString()
@@ -662,10 +653,10 @@ def test_a_question_for_work_waits_until_there_is_some(inner: Inner, clock: Cloc
     async def asked_and_then_work() -> int:
         work = Work(now=asyncio.Event())
         gate = holding(inner, clock, members, work)
-        question = asyncio.create_task(asking(gate, PULL, peer=HOSPITAL, headers=signed(), body=Staying(QUESTION)))
+        question = asyncio.create_task(asking(gate, PULL, peer=HOSPITAL, headers=signed(), body=whole(QUESTION)))
         await asyncio.sleep(0.05)
         assert (inner.reached, question.done()) == ([], False)
-        assert work.asked == [(der(BONN), 2**64 - 5)]
+        assert work.asked == [2**64 - 5]
         assert work.now is not None
         work.now.set()
         return await question
@@ -674,26 +665,13 @@ def test_a_question_for_work_waits_until_there_is_some(inner: Inner, clock: Cloc
     assert (inner.reached, inner.bodies) == ([PULL], [QUESTION])
 
 
-def test_flower_counts_no_message_as_delivered_to_who_hung_up(inner: Inner, clock: Clock, members: Members) -> None:
-    async def hung_up_meanwhile() -> None:
-        body, gate = Staying(QUESTION), holding(inner, clock, members, Work(now=asyncio.Event()))
-        question = asyncio.create_task(asking(gate, PULL, peer=HOSPITAL, headers=signed(), body=body))
-        await asyncio.sleep(0.02)
-        body.hangs_up.set()
-        async with asyncio.timeout(5):
-            await question
-
-    asyncio.run(hung_up_meanwhile())
-    assert inner.reached == []
-
-
 def test_who_is_not_to_ask_yet_is_told_of_no_work_in_flowers_words(
     inner: Inner, clock: Clock, members: Members
 ) -> None:
     async def told() -> list[Message]:
         sent: list[Message] = []
-        gate = holding(inner, clock, members, Work(passed_on=False))
-        await asking(gate, PULL, peer=HOSPITAL, headers=signed(), body=Staying(QUESTION), sent=sent)
+        gate = holding(inner, clock, members, Work(there=False))
+        await asking(gate, PULL, peer=HOSPITAL, headers=signed(), body=whole(QUESTION), sent=sent)
         return sent
 
     head, body = asyncio.run(told())
@@ -715,7 +693,7 @@ def test_nothing_else_waits(path: str, content: bytes, inner: Inner, clock: Cloc
     async def told() -> int:
         gate = holding(inner, clock, members, Work(now=asyncio.Event()))
         async with asyncio.timeout(5):
-            return await asking(gate, path, peer=HOSPITAL, headers=signed(), body=Staying(content))
+            return await asking(gate, path, peer=HOSPITAL, headers=signed(), body=whole(content))
 
     assert asyncio.run(told()) == 200
     assert inner.reached == [path]
