@@ -64,7 +64,10 @@ def test_a_study_ends_behind_bad_links_and_nothing_counts_twice(privacy: str) ->
 
 def test_links_that_go_silent_cost_time_and_a_companys_proxy_nothing() -> None:
     """A connection that passes nothing on any more, and is not closed: a VPN that fell, a firewall that forgot it."""
-    with supervised() as four, behind(four, dict(zip(SITES[:3], (GOES_SILENT, COMPANY, GOES_SILENT), strict=True))) as links:
+    with (
+        supervised() as four,
+        behind(four, dict(zip(SITES[:3], (GOES_SILENT, COMPANY, GOES_SILENT), strict=True))) as links,
+    ):
         study = four.study("silent", rounds=4, privacy=LOCAL, timeout=120, patience=600)
         four.begin(study)
         status = four.finish(study, seconds=900)
