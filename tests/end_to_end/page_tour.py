@@ -1,6 +1,6 @@
 """Which pages are there, and in which states? Each opened once in Chromium, one after the other, for whoever looks.
 
-    python -m tests.end_to_end.page_tour --out FOLDER [--only WORD]
+    python -m tests.end_to_end.page_tour --out FOLDER [--part PART] [--only WORD]
 
 writes a picture of each at three widths, by day and by night: `make looking`. Patients are simulated.
 """
@@ -61,12 +61,19 @@ def whole_hospital() -> HospitalPrognosis:
     return replace(here, cohort=replace(here.cohort, values=values), weight_noise=0.03)
 
 
-def tour(browser: Browser, folder: Path, shown_hospital: Callable[[], HospitalPrognosis] = whole_hospital) -> Opened:
-    """Every page of hospital, console, coordinator and report."""
-    for name, part in parts(shown_hospital).items():
+def tour(
+    browser: Browser,
+    folder: Path,
+    shown_hospital: Callable[[], HospitalPrognosis] = whole_hospital,
+    *,
+    part: str | None = None,
+) -> Opened:
+    """Every page of hospital, console, coordinator and report. part: of these alone."""
+    every = parts(shown_hospital)
+    for name, opened in (every if part is None else {part: every[part]}).items():
         place = folder / name
         place.mkdir()
-        for what, page in part(browser, place):
+        for what, page in opened(browser, place):
             yield f"{name}: {what}", page
 
 
@@ -319,13 +326,14 @@ def shaped(page: Page, width: int, scheme: Scheme) -> None:
 
 @click.command()
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="A folder.")
+@click.option("--part", type=click.Choice(list(parts(whole_hospital))), help="All of them unless given.")
 @click.option("--only", default="", help="A part of the name of what is shown.")
-def main(out: Path, only: str) -> None:
+def main(out: Path, part: str | None, only: str) -> None:
     """Write a picture of every page and state at each width, by day and by night."""
     logging.disable(logging.INFO)
     out.mkdir(parents=True, exist_ok=True)
     with chromium() as browser, TemporaryDirectory(prefix="oncofed-tour-") as folder:
-        for name, page in tour(browser, Path(folder)):
+        for name, page in tour(browser, Path(folder), part=part):
             if only not in name:
                 continue
             for width in WIDTHS:

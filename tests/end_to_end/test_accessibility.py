@@ -14,7 +14,7 @@ import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, Page
 from tests.end_to_end.page_tour import SCHEMES, WIDTHS, Opened, Scheme, of_few, of_report, parts, shaped, whole_hospital
-from tests.end_to_end.test_screens import LARGEST_PAGE_BYTES, UNREACHED, WIDER
+from tests.end_to_end.test_screens import BROKEN, LARGEST_PAGE_BYTES, UNREACHED, WIDER
 
 from oncofed.simulations.benchmarks.browser import CHROMIUM, chromium
 
@@ -52,6 +52,7 @@ def faults(page: Page) -> list[str]:
     found = violations(page)
     for question in (_BACK, UNREACHED) if page.url.startswith("file") else (_BEYOND, _BACK, UNREACHED):
         found += page.evaluate(question)
+    found += [f"broken word: {each}" for each in page.evaluate(BROKEN)]
     wider = page.evaluate(WIDER)
     return [*found, f"{wider} pixels wider than the screen"] if wider else found
 

@@ -65,6 +65,29 @@ FAINT = """() => {
   }).filter(([ratio]) => ratio < 4.5);
 }"""
 """Words that stand out from their ground by less than 4.5 to 1 (WCAG 2.2, 1.4.3)."""
+BROKEN = """() => {
+  const found = [];
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let node = texts.nextNode(); node; node = texts.nextNode()) {
+    const holder = node.parentElement;
+    const heads = holder.closest('thead');
+    if (!holder.checkVisibility() || holder.closest('.unseen, .skip, .running, svg, option')
+        || (heads && getComputedStyle(heads).position === 'absolute')) { continue; }
+    for (const word of node.data.matchAll(/(?<![^\\s(“])\\p{L}{2,24}(?![^\\s.,:;)”])/gu)) {
+      const range = document.createRange();
+      range.setStart(node, word.index);
+      range.setEnd(node, word.index + word[0].length);
+      if (new Set([...range.getClientRects()].map(each => Math.round(each.top))).size > 1) { found.push(word[0]); }
+    }
+    if (holder.closest('button, .bar nav a, .state') && holder.textContent.length < 25) {
+      const range = document.createRange();
+      range.selectNodeContents(node);
+      if (new Set([...range.getClientRects()].map(each => Math.round(each.top))).size > 1) { found.push(node.data); }
+    }
+  }
+  return found;
+}"""
+"""Words of letters alone that go on in the next line, and short names of buttons and of pages that do."""
 BOTTOM = "selector => document.querySelector(selector).getBoundingClientRect().bottom"
 
 
@@ -133,6 +156,7 @@ def fits(page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 844})
     assert page.evaluate(WIDER) == 0, f"{page.url} at {width}"
     assert page.evaluate(UNREACHED) == [], f"{page.url} at {width}"
+    assert page.evaluate(BROKEN) == [], f"{page.url} at {width}"
     assert page.evaluate(WORDS) >= SMALLEST_WORDS_PIXELS, f"{page.url} at {width}"
 
 
