@@ -16,12 +16,14 @@ from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
+from urllib.parse import urlsplit
 
 import click
+import httpx
 import numpy as np
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, Route
 from tests.coordinator_pages import Shown, running_study, shown
-from tests.end_to_end.pages_browser import Visited, listening, serving
+from tests.end_to_end.pages_browser import Visited, listening, proxied, serving
 from tests.installed_node import SOURCE, InstalledNode, installed_node, table
 from tests.pages_hospital import SECOND, hospital
 from tests.twin_hospital import hospital as twin_hospital
@@ -33,6 +35,8 @@ from oncofed.client.launch.settings import KnownBy, LaunchSection
 from oncofed.client.pages.accounts import Role
 from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.records.wishes import APPROVAL_WANTED
+from oncofed.client.sign_on.proxy_names import ProxyNames
+from oncofed.client.sign_on.settings import PROOF
 from oncofed.server.report.page import render_report
 from oncofed.simulations.benchmarks.browser import chromium
 from oncofed.simulations.benchmarks.large_hospital import large_hospital
@@ -45,6 +49,7 @@ SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 _PATIENCE_MILLISECONDS = 180_000
 """A cohort is computed while the page waits, on a loaded machine."""
 _RECORD = "https://record.example"
+_PROXIED = "prognosis.hospital.example"
 
 
 def whole_hospital() -> HospitalPrognosis:
@@ -82,6 +87,7 @@ def parts(shown_hospital: Callable[[], HospitalPrognosis]) -> dict[str, Callable
         "hospital": lambda browser, folder: of_hospital(browser, folder, shown_hospital()),
         "few": of_few,
         "twin": of_twin,
+        "sign-on": of_sign_on,
         "console": of_console,
         "coordinator": of_coordinator,
         "report": of_report,
@@ -221,6 +227,41 @@ def of_twin(browser: Browser, folder: Path) -> Opened:
         visit.find(here.desk.hospital.cohort.patient_ids[7])
         visit.page.goto(f"{visit.page.url.partition('?')[0]}/twin")
         yield "kinds of data", visit.page
+
+
+def of_sign_on(browser: Browser, folder: Path) -> Opened:
+    """Behind a reverse proxy that says who asks: what it would write is written here, on the pages' own socket."""
+    names = ProxyNames("X-Forwarded-User", "0123456789abcdef" * 2, f"http://{_PROXIED}/oauth2/sign_out")
+    with (
+        proxied(folder, hospital(60), names, host=_PROXIED) as pages,
+        _window(browser, f"http://{_PROXIED}") as visit,
+    ):
+        for what, who, path in (
+            ("signing on", Role.CLINICIAN, "/cohort"),
+            ("sign in, named", Role.CLINICIAN, "/sign-in"),
+            ("sign in, nobody named", "", "/sign-in"),
+            ("refused, no account", "dr.strange", "/sign-on"),
+        ):
+            said = {names.header: who, PROOF: names.secret} if who else {}
+
+            visit.page.route("**/*", _as_a_proxy(pages, said, path))
+            visit.page.goto(visit.address + path)
+            yield what, visit.page
+            visit.page.unroute_all()
+
+
+def _as_a_proxy(pages: httpx.Client, said: dict[str, str], first: str) -> Callable[[Route], None]:
+    """said: headers of its own. Nothing but that first page and what it looks like is answered: it stays there."""
+
+    def answered(route: Route) -> None:
+        path = urlsplit(route.request.url).path
+        if path != first and not path.startswith("/static/"):
+            route.fulfill(status=204)
+            return
+        found = pages.get(route.request.url, headers=said)
+        route.fulfill(status=found.status_code, headers=dict(found.headers), body=found.content)
+
+    return answered
 
 
 def of_console(browser: Browser, folder: Path) -> Opened:

@@ -62,7 +62,7 @@ _NORMAL_95 = 1.96
 class MarkerRow:
     """One line of the table, in words but for the numbers that a picture needs.
 
-    reference    the reference patient's value, and its unit apart. reference_range: of health, empty where the schema has none.
+    reference    the reference patient's value, its unit apart. reference_range: of health, empty where there is none.
     outside      "low" or "high" against that range, or "".
     usual_range  what is usual in these peers. unusual: "", or in which way the value is not.
     by_noise     standard deviation of `log_hazard_ratio`, had the model learned from noise alone; None: not known.

@@ -125,10 +125,10 @@ class AuditReport:
             about = shown_of(last.plan_hash, among=[entry.plan_hash for entry in self.entries])
             found.append(
                 say.several(
-                    "Once an answer was to be charged and no line says what left: it is being made, or a kill or a full "
-                    "disk came in between: line %(line)s, plan %(plan)s.",
-                    "%(count)s times an answer was to be charged and no line says what left: it is being made, "
-                    "or a kill or a full disk came in between. The last: line %(line)s, plan %(plan)s.",
+                    "%(count)s answer was to be charged and no line says what left: it is being made, or a kill or a "
+                    "full disk came in between: line %(line)s, plan %(plan)s.",
+                    "%(count)s answers were to be charged and no line says what left: they are being made, or a kill "
+                    "or a full disk came in between. The last: line %(line)s, plan %(plan)s.",
                     len(self.untold),
                     line=last.number,
                     plan=about,
