@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -14,12 +15,16 @@ from tests.end_to_end.pages_browser import Visited, serving
 from tests.installed_node import SOURCE, installed_node
 from tests.pages_hospital import SECOND, Served, hospital
 from tests.unit.server.report.fake_studies import fake_study
+from tests.unit.simulations.report.fake_results import fake_result
 
 from oncofed.client.pages.accounts import Role
 from oncofed.client.records.wishes import APPROVAL_WANTED
 from oncofed.server.report.page import render_report
 from oncofed.simulations.benchmarks.browser import CHROMIUM, chromium
 from oncofed.simulations.benchmarks.large_hospital import large_hospital
+from oncofed.simulations.report.page import render_report as simulated_report
+from oncofed.words.language import ENGLISH
+from oncofed.words.languages import language_called
 
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="NOT TESTED: pages on small screens. apt-get install chromium to test it."
@@ -88,6 +93,9 @@ BROKEN = """() => {
   return found;
 }"""
 """Words of letters alone that go on in the next line, and short names of buttons and of pages that do."""
+ALONE = """() => [...document.querySelectorAll('.stack td[data-label]')].filter(each =>
+  getComputedStyle(each).display === 'grid' && !each.textContent.trim()).map(each => each.outerHTML.slice(0, 80))"""
+"""Names of columns that stand on a telephone with nothing beside them."""
 BOTTOM = "selector => document.querySelector(selector).getBoundingClientRect().bottom"
 
 
@@ -148,6 +156,7 @@ def test_every_page_of_the_console_fits_and_is_read_by_day_and_by_night(
         visit.page.goto(address)
         fits(visit.page, width)
         assert visit.page.evaluate(FAINT) == [], address
+        assert visit.page.evaluate(ALONE) == [], address
         assert visit.page.evaluate(OFF_THE_SCREEN, "h1, .state, pre, button, input, select, caption") == 0, address
         assert visit.page.evaluate("document.documentElement.outerHTML.length") < LARGEST_PAGE_BYTES, address
 
@@ -174,6 +183,35 @@ def test_a_patients_page_fits_and_its_hazard_ratios_are_on_the_screen(visit: Vis
     wider = page.evaluate(WIDER)
     page.reload()
     assert wider > 0, "the check must be able to fail"
+
+
+def test_each_kind_of_broken_word_is_found(browser: Browser) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    whole = "<p style='width: 9em'>Performance status of patients</p><button>Put on the list</button>"
+    page.set_content(whole)
+    assert page.evaluate(BROKEN) == []
+    page.add_style_tag(content="p { max-width: 3em; overflow-wrap: anywhere; }")
+    assert page.evaluate(BROKEN) == ["Performance", "patients"]
+    page.add_style_tag(content="p { display: none; } button { max-width: 5em; }")
+    assert page.evaluate(BROKEN) == ["Put on the list"]
+    page.close()
+
+
+def test_what_is_said_of_how_many_markers_adds_up(visit: Visited, pages: tuple[Served, str]) -> None:
+    """Of whom little is known, whole kinds of data are among what nothing can be said of."""
+    page, before, cohort = visit.page, visit.page.url, pages[0].desk.hospital.cohort
+    page.goto(f"{visit.address}/patients")
+    visit.find(cohort.patient_ids[int(np.isnan(cohort.values).sum(axis=1).argmax())])
+    page.get_by_role("link", name="Kinds of data, what to measure, options").click()
+    page.locator("#layers").wait_for()
+    page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
+    lists = page.locator("dl.whys dd").all_inner_texts()
+    assert any(re.search(r"\([1-9]\d+ markers\)", each) for each in lists), "a whole kind of data"
+    for each in lists:
+        many, _, names = re.sub(r"\s*and \d+ more\s*", ", ", each).partition(":")
+        found = [re.search(r"\((\d+) markers\)", name) for name in names.split(",")]
+        assert sum(int(several[1]) if several else 1 for several in found) == int(many.split()[0]), each
+    page.goto(before)
 
 
 def test_answer_curve_and_five_reasons_are_above_the_fold_of_a_desk(visit: Visited) -> None:
@@ -278,9 +316,11 @@ def test_cohort_and_search_fit(visit: Visited, width: int) -> None:
 
 
 @pytest.mark.parametrize("width", [1440, 768, 390])
-def test_a_report_fits(browser: Browser, tmp_path: Path, width: int) -> None:
+@pytest.mark.parametrize("of", ["study", "simulation", "simulation in German"])
+def test_a_report_fits(browser: Browser, tmp_path: Path, width: int, of: str) -> None:
     path = tmp_path / "report.html"
-    path.write_text(render_report(fake_study()))
+    say = language_called("de") if "German" in of else ENGLISH
+    path.write_text(render_report(fake_study()) if of == "study" else simulated_report(fake_result(), say=say))
     page = browser.new_page()
     page.goto(path.as_uri())
     fits(page, width)
