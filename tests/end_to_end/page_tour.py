@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
@@ -22,24 +23,33 @@ import click
 import httpx
 import numpy as np
 from playwright.sync_api import Browser, Page, Route
+from tests.clean_hospital import LABORATORY
+from tests.clean_hospital import schema as clean_schema
+from tests.clean_hospital import table as clean_table
 from tests.coordinator_pages import Shown, running_study, shown
 from tests.end_to_end.pages_browser import Visited, listening, proxied, serving
 from tests.installed_node import SOURCE, InstalledNode, installed_node, table
 from tests.pages_hospital import SECOND, hospital
 from tests.twin_hospital import hospital as twin_hospital
 from tests.unit.server.report.fake_studies import fake_study
+from tests.unit.simulations.report.fake_results import fake_result
 
 from oncofed.client.launch.issuer import Issuer
 from oncofed.client.launch.launches import Launches
 from oncofed.client.launch.settings import KnownBy, LaunchSection
 from oncofed.client.pages.accounts import Role
 from oncofed.client.pages.hospital import HospitalPrognosis
+from oncofed.client.quality.content import table_content
+from oncofed.client.quality.page import quality_page
+from oncofed.client.quality.report import quality_report
 from oncofed.client.records.wishes import APPROVAL_WANTED
 from oncofed.client.sign_on.proxy_names import ProxyNames
 from oncofed.client.sign_on.settings import PROOF
 from oncofed.server.report.page import render_report
 from oncofed.simulations.benchmarks.browser import chromium
 from oncofed.simulations.benchmarks.large_hospital import large_hospital
+from oncofed.simulations.report.page import render_report as simulated_report
+from oncofed.words.languages import language_called
 
 Opened = Iterator[tuple[str, Page]]
 """What it is, and the page that shows it until the next is asked for."""
@@ -73,7 +83,7 @@ def tour(
     *,
     part: str | None = None,
 ) -> Opened:
-    """Every page of hospital, console, coordinator and report. part: of these alone."""
+    """Every page of hospital, console, coordinator and reports. part: of these alone."""
     every = parts(shown_hospital)
     for name, opened in (every if part is None else {part: every[part]}).items():
         place = folder / name
@@ -353,10 +363,30 @@ def _finished(here: Shown) -> None:
 
 
 def of_report(browser: Browser, folder: Path) -> Opened:
-    (folder / "report.html").write_text(render_report(fake_study()))
     with _window(browser, "") as visit:
-        visit.page.goto((folder / "report.html").as_uri())
-        yield "of a deployed study", visit.page
+        for what, page in reports().items():
+            (folder / "report.html").write_text(page)
+            visit.page.goto((folder / "report.html").as_uri())
+            yield what, visit.page
+
+
+def reports() -> dict[str, str]:
+    """Files that are pages, each as text."""
+    return {
+        "of a deployed study": render_report(fake_study()),
+        "of a simulation": simulated_report(fake_result()),
+        "of a simulation, in German": simulated_report(fake_result(), say=language_called("de")),
+        "of data quality": _quality(),
+    }
+
+
+def _quality() -> str:
+    """Much is missing, of some tumours more than of others, and one column is in another unit."""
+    spoilt, rng = clean_table(), np.random.default_rng(4)
+    for place, column in enumerate(each for each in spoilt.columns if each in LABORATORY):
+        spoilt.loc[rng.random(len(spoilt)) < 0.25 * (place % 4 + 1), column] = np.nan
+    content = table_content(spoilt, clean_schema(), where="table.csv", zero_column=None)
+    return quality_page(quality_report(content, cut=None, today=date(2026, 1, 1)), made_on=date(2026, 1, 1))
 
 
 def shaped(page: Page, width: int, scheme: Scheme) -> None:

@@ -11,20 +11,15 @@ from typing import Literal
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page
+from tests.end_to_end.page_tour import SCHEMES, reports
 from tests.end_to_end.pages_browser import Visited, serving
 from tests.installed_node import SOURCE, installed_node
 from tests.pages_hospital import SECOND, Served, hospital
-from tests.unit.server.report.fake_studies import fake_study
-from tests.unit.simulations.report.fake_results import fake_result
 
 from oncofed.client.pages.accounts import Role
 from oncofed.client.records.wishes import APPROVAL_WANTED
-from oncofed.server.report.page import render_report
 from oncofed.simulations.benchmarks.browser import CHROMIUM, chromium
 from oncofed.simulations.benchmarks.large_hospital import large_hospital
-from oncofed.simulations.report.page import render_report as simulated_report
-from oncofed.words.language import ENGLISH
-from oncofed.words.languages import language_called
 
 pytestmark = pytest.mark.skipif(
     CHROMIUM is None, reason="NOT TESTED: pages on small screens. apt-get install chromium to test it."
@@ -316,14 +311,18 @@ def test_cohort_and_search_fit(visit: Visited, width: int) -> None:
 
 
 @pytest.mark.parametrize("width", [1440, 768, 390])
-@pytest.mark.parametrize("of", ["study", "simulation", "simulation in German"])
-def test_a_report_fits(browser: Browser, tmp_path: Path, width: int, of: str) -> None:
-    path = tmp_path / "report.html"
-    say = language_called("de") if "German" in of else ENGLISH
-    path.write_text(render_report(fake_study()) if of == "study" else simulated_report(fake_result(), say=say))
-    page = browser.new_page()
-    page.goto(path.as_uri())
-    fits(page, width)
+def test_reports_fit_and_are_read_by_day_and_by_night(browser: Browser, tmp_path: Path, width: int) -> None:
+    path, page = tmp_path / "report.html", browser.new_page()
+    for what, text in reports().items():
+        path.write_text(text)
+        page.goto(path.as_uri())
+        fits(page, width)
+        grounds = []
+        for scheme in SCHEMES:
+            page.emulate_media(color_scheme=scheme)
+            grounds.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+            assert page.evaluate(FAINT) == [], f"{what}, {scheme}"
+        assert grounds[0] == "rgb(255, 255, 255)" != grounds[1]
     page.close()
 
 
