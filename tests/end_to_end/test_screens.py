@@ -299,14 +299,14 @@ def test_kinds_of_data_fit_and_their_figures_are_on_the_screen(visit: Visited, w
 
 
 @pytest.mark.parametrize("width", [1440, 768, 390])
-def test_cohort_and_search_fit(visit: Visited, width: int) -> None:
+def test_cohort_board_and_search_fit(visit: Visited, width: int) -> None:
     page = visit.page
     before = page.url
     page.goto(f"{visit.address}/cohort")
     fits(page, width)
-    page.goto(f"{visit.address}/patients")
-    page.set_viewport_size({"width": width, "height": 844})
-    assert page.evaluate(WIDER) == 0
+    for address in ("/board", "/patients"):
+        page.goto(visit.address + address)
+        fits(page, width)
     page.goto(before)
 
 
