@@ -123,7 +123,7 @@ def text(
     if size != FONT_SIZE:
         attributes["font-size"] = size
     if grounded:
-        attributes |= {"stroke": "#ffffff", "stroke-width": 4.0, "paint-order": "stroke"}
+        attributes |= {"stroke": "#ffffff", "stroke-width": 8.0, "paint-order": "stroke"}
     return _element("text", attributes, _plain(words))
 
 
