@@ -201,10 +201,10 @@ def test_what_is_said_of_how_many_markers_adds_up(visit: Visited, pages: tuple[S
     page.locator("#layers").wait_for()
     page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
     lists = page.locator("dl.whys dd").all_inner_texts()
-    assert any(re.search(r"\([1-9]\d+ markers\)", each) for each in lists), "a whole kind of data"
+    assert any(re.search(r"\(all [1-9]\d+ markers\)", each) for each in lists), "a whole kind of data"
     for each in lists:
         many, _, names = re.sub(r"\s*and \d+ more\s*", ", ", each).partition(":")
-        found = [re.search(r"\((\d+) markers\)", name) for name in names.split(",")]
+        found = [re.search(r"\(all (\d+) markers\)", name) for name in names.split(",")]
         assert sum(int(several[1]) if several else 1 for several in found) == int(many.split()[0]), each
     page.goto(before)
 

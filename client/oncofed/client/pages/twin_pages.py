@@ -160,7 +160,7 @@ def _measure(found: ToMeasure, say: Language) -> MeasureRow:
 
 
 def _with_markers(found: ToMeasure | NotSaid, say: Language) -> str:
-    if found.price is None and found.markers == 1:
+    if found.price is None:
         return capital(found.name)
     many = say.several("%(count)s marker", "%(count)s markers", found.markers)
     return f"{capital(found.name)} ({many})"
