@@ -22,6 +22,7 @@ _PIECE = 2048
 class Link:
     """bytes_per_second  in each direction; None: as fast as it goes. delay_seconds: of every byte, one way.
     holds_bytes      a proxy that buffers: passes on when it has so many, or after holds_seconds.
+    connect          a proxy of a company: speaks HTTP, and passes on to whom CONNECT names.
     resets_after     seconds after which every connection is reset, again and again. goes_silent: seconds after which a
                      connection passes nothing on any more, and is not closed.
     """
@@ -32,6 +33,7 @@ class Link:
     holds_seconds: float = 0.0
     resets_after: float | None = None
     goes_silent: float | None = None
+    connect: bool = False
 
 
 class SlowLink:
@@ -58,8 +60,11 @@ class SlowLink:
         while True:
             try:
                 near, _ = self._server.accept()
-                far = socket.create_connection(self._forward, timeout=5)
+                forward = _asked_of_a_proxy(near) if self._link.connect else self._forward
+                far = socket.create_connection(forward, timeout=5)
                 far.settimeout(None)
+                if self._link.connect:
+                    near.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
             except OSError:
                 if self._ended.is_set():
                     return
@@ -114,6 +119,21 @@ class SlowLink:
                 target.sendall(piece)
             except OSError:
                 return
+
+
+def _asked_of_a_proxy(near: socket.socket) -> Address:
+    """Whom it is to be connected with. Raises OSError for anything but CONNECT."""
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        piece = near.recv(1)
+        if not piece:
+            raise OSError("no head came")
+        head += piece
+    method, target, _ = head.split(b"\r\n")[0].split(b" ")
+    if method != b"CONNECT":
+        raise OSError("not CONNECT")
+    host, _, port = target.decode().rpartition(":")
+    return host, int(port)
 
 
 def _close(one: socket.socket) -> None:

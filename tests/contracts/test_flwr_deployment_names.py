@@ -15,6 +15,8 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+from flwr.app import ConfigRecord, Message, RecordDict
+from flwr.app.message import remove_content_from_message as without_content
 from flwr.common import constant
 from flwr.proto.control_pb2 import ListNodesRequest, ListRunsRequest, RegisterNodeRequest, StartRunRequest
 from flwr.proto.message_pb2 import PushObjectRequest
@@ -22,13 +24,20 @@ from flwr.proto.node_pb2 import Node
 from flwr.proto.runtime_pb2 import AcquireTaskRequest
 from flwr.server.superlink.linkstate.sql_linkstate import SqlLinkState
 from flwr.supercore import sql_mixin
-from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER, FLWR_PRIVATE_MAX_CONCURRENT_OBJ_PULLS, TaskType
+from flwr.supercore.constant import (
+    FLEET_HTTP_PUBLIC_KEY_HEADER,
+    FLWR_PRIVATE_MAX_CONCURRENT_OBJ_PULLS,
+    NOOP_FEDERATION_ID,
+    TaskType,
+)
 from flwr.supercore.control.control_http_client import ControlHttpClient
+from flwr.supercore.corestate.sql_corestate import SqlCoreState
 from flwr.supercore.inflatable import inflatable_object, inflatable_protobuf_utils, inflatable_utils
 from flwr.supercore.protobuf.client import ProtobufClient
 from flwr.supercore.retry import http_retry
 from flwr.supercore.superexec import run_superexec
 from flwr.supercore.superexec.executor import Executor
+from flwr.supercore.task_identity import TaskIdentity
 from flwr.superlink import main as superlink_main
 from flwr.superlink.cli.flower_superlink import SuperLinkLifespan
 from flwr.superlink.config_loader import (
@@ -50,7 +59,8 @@ from oncofed.client.relay.superexec import WarmExecutor
 from oncofed.protocol import prompt_transfer
 from oncofed.protocol.codec import encode_answer
 from oncofed.protocol.wire_form import LARGEST_MESSAGE
-from oncofed.server.flower import gate, superlink
+from oncofed.server.flower import few_writes, gate, superlink
+from oncofed.server.flower.held_questions import nodes_with_work
 
 
 def names_called_in(function: object) -> set[str]:
@@ -254,6 +264,68 @@ def test_the_key_of_a_node_that_was_unregistered_can_be_registered_again(
         assert (state.get_node_id_by_public_key(b"key"), state.get_node_id_by_public_key(b"other")) == (again, other)
         with pytest.raises(ValueError, match="already deleted"):
             state.delete_node("us", first)
+
+
+@pytest.mark.filterwarnings("ignore:No path_separator found in configuration:DeprecationWarning")
+def test_a_node_has_work_when_its_message_is_whole_and_who_waits_writes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """held_questions.nodes_with_work and few_writes.write_only_what_changes, on a database of Flower's."""
+    for owner, name in (
+        (SqlCoreState, "_cleanup_expired_task_tokens"),
+        *((SqlLinkState, name) for name in ("get_message_ins", "store_traffic", "add_clientapp_runtime")),
+    ):
+        monkeypatch.setattr(owner, name, getattr(owner, name))  # put back afterwards
+    few_writes.write_only_what_changes()
+    path = tmp_path / "a.db"
+    with databases_closed(), closing(sqlite3.connect(path)) as watching:
+        state = get_objectstore_linkstate_factories(str(path), get_federation_manager())[1].state()
+
+        first, other = (state.create_node("us", "us", key, 30.0) for key in (b"key", b"other"))
+        for node in (first, other):
+            state.activate_node(node, 1e6)
+        run = state.create_run(None, None, "f" * 64, {}, NOOP_FEDERATION_ID, None, "us", TaskType.SERVER_APP)
+        task = state.get_tasks(run_ids=[run])[0].task_id
+        token = state.claim_task(task)
+        assert token
+        state.activate_task(task)
+
+        assert nodes_with_work(path) == {}
+        watching.execute("BEGIN IMMEDIATE")  # somebody else writes: whoever wants to, too, waits in vain
+        assert state.get_message_ins(first, 1) == []
+        assert state.get_run_status({run})[run].status == "running"
+        state.store_traffic(run, bytes_sent=1, bytes_recv=1)
+        state.add_clientapp_runtime(run, 1.0)
+        watching.rollback()
+
+        for name, value in (("_task_id", task), ("_run_id", run), ("_node_id", 1)):
+            monkeypatch.setattr(TaskIdentity, name, value)
+        content = RecordDict({"question": ConfigRecord({"content": b"a question"})})
+        message = Message(content, dst_node_id=first, message_type="query")
+        message.metadata.__dict__["_message_id"] = message.object_id
+        session = state.start_session(run)
+        tree = inflatable_object.get_object_tree(message)
+        parts = inflatable_object.get_all_nested_objects(message)
+        stored, missing = state.store_message_and_object_tree(without_content(message), tree, session)
+        assert (stored, set(missing)) == (True, set(parts))
+        assert nodes_with_work(path) == {first: False}
+        for name, part in list(parts.items())[:-1]:
+            assert state.store_object(run, session, name, part.deflate())
+            assert nodes_with_work(path) == {first: False}
+        assert list(parts)[-1] == message.object_id, "the head comes last"
+        assert state.store_object(run, session, message.object_id, message.deflate())
+        assert nodes_with_work(path) == {first: True}
+
+        assert state.get_message_ins(other, 1) == []
+        (found,) = state.get_message_ins(first, 1)
+        assert found.metadata.message_id == message.object_id
+        assert nodes_with_work(path) == {}
+        assert state.get_message_ins(first, 1) == []
+
+        # A task whose process is gone is still ended.
+        watching.execute("UPDATE task SET active_until = '2020-01-01 00:00:00.000000'")
+        watching.commit()
+        assert state.get_run_status({run})[run].status == "finished"
 
 
 def test_the_gate_takes_the_largest_message_as_flower_sends_it() -> None:

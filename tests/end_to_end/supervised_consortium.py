@@ -146,10 +146,10 @@ class Supervised:
         self.processes.start("coordinator", "oncofed.cli", "coordinator", "start", str(self.coordinator.root))
         until(self.base.registered, seconds=120, what="the SuperLink answers")
 
-    def start_site(self, site: str) -> None:
+    def start_site(self, site: str, *, environment: Mapping[str, str] | None = None) -> None:
         root = str(self.nodes[site].root)
         command = ("tests.end_to_end.failing_site",) if site == TROUBLED else ("oncofed.cli", "site", "start")
-        self.processes.start(site, *command, root)
+        self.processes.start(site, *command, root, environment=environment)
 
     def trouble(self, what: str) -> None:
         trouble_file(self.nodes[TROUBLED]).write_text(what)

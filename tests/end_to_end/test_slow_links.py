@@ -21,6 +21,8 @@ pytestmark = pytest.mark.slow
 SLOW = Link(bytes_per_second=32_000, delay_seconds=0.4)  # 256 kbit/s, and 800 ms there and back
 BUFFERS = Link(delay_seconds=0.05, holds_bytes=65_536, holds_seconds=2.0)
 RESETS = Link(delay_seconds=0.05, resets_after=15.0)
+GOES_SILENT = Link(goes_silent=20.0)
+COMPANY = Link(connect=True)
 
 
 @contextmanager
@@ -36,9 +38,12 @@ def behind(four: Supervised, links: dict[str, Link]) -> Iterator[dict[str, SlowL
             host, _, port = address.rpartition(":")
             own = free_port()
             found[site] = stack.enter_context(SlowLink(listen=("127.0.0.1", own), forward=(host, int(port)), link=link))
+            four.stop(site)
+            if link.connect:  # as in proxy.env of the hospital's page
+                four.start_site(site, environment={"HTTPS_PROXY": f"http://{host}:{own}"})
+                continue
             settings = Path(folder.settings)
             settings.write_text(settings.read_text().replace(address, f"{host}:{own}"))
-            four.stop(site)
             four.start_site(site)
         four.base.wait_online(len(SITES))
         yield found
@@ -53,5 +58,18 @@ def test_a_study_ends_behind_bad_links_and_nothing_counts_twice(privacy: str) ->
         assert status.outcome == "completed", (status, study.lines("events.jsonl"))
         four.sound(study, wasted=4)
         assert links[SITES[2]].connections > 2, "it was reset on the way"
+        told = {site: each.connections for site, each in links.items()}
+        print("seconds of each round", [line["seconds"] for line in study.rounds], "connections", told)
+
+
+def test_links_that_go_silent_cost_time_and_a_companys_proxy_nothing() -> None:
+    """A connection that passes nothing on any more, and is not closed: a VPN that fell, a firewall that forgot it."""
+    with supervised() as four, behind(four, dict(zip(SITES[:3], (GOES_SILENT, COMPANY, GOES_SILENT), strict=True))) as links:
+        study = four.study("silent", rounds=4, privacy=LOCAL, timeout=120, patience=600)
+        four.begin(study)
+        status = four.finish(study, seconds=900)
+        assert status.outcome == "completed", (status, study.lines("events.jsonl"))
+        four.sound(study, wasted=4)
+        assert all(link.connections > 1 for link in links.values())
         told = {site: each.connections for site, each in links.items()}
         print("seconds of each round", [line["seconds"] for line in study.rounds], "connections", told)

@@ -51,8 +51,8 @@ from oncofed.running import hold_while_running
 from oncofed.secret_files import LARGEST_SECRET, read_secret
 from oncofed.supervision import end_with_parent
 
-LONGEST_WAIT_SECONDS = 0.5
-"""Flower waits 3 s between two questions for work. One question is a small request on an open connection."""
+LONGEST_WAIT_SECONDS = 0.1
+"""Flower waits 3 s between two questions for work. The coordinator's gate keeps each until there is some."""
 
 LONGEST_RETRY_SECONDS = 5
 """Between two attempts to reach the coordinator; Flower's is 20."""

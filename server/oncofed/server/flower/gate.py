@@ -29,6 +29,8 @@ are names and numbers.
 One hospital does not take the SuperLink from the others: each key has its own allowance of requests, open at once and a
 second, and of large bodies. Strangers have one for each address. (How many connections there may be: `door`.)
 
+A hospital's question for work reaches Flower when there is some (`held_questions`).
+
 When Flower fails inside (500: on a busy machine its SQLite says "database is locked"), the caller is told 503 instead:
 upon 500 a SuperNode or a ServerApp ends itself, upon 503 it asks again. So 503 is also the answer to "not now".
 
@@ -52,9 +54,12 @@ from typing import Protocol
 
 from cryptography.hazmat.primitives.asymmetric import ec
 from flwr.common.constant import SYSTEM_TIME_TOLERANCE, TIMESTAMP_HEADER, TIMESTAMP_TOLERANCE
+from flwr.proto.fleet_pb2 import PullMessagesRequest, PullMessagesResponse
 from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER, FLEET_HTTP_SIGNATURE_HEADER
 from flwr.supercore.primitives.asymmetric import bytes_to_public_key, verify_signature
-from starlette.responses import PlainTextResponse
+from flwr.supercore.protobuf.constants import PROTOBUF_MEDIA_TYPE
+from google.protobuf.message import DecodeError
+from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from oncofed.protocol.wire_form import LARGEST_MESSAGE
@@ -75,6 +80,7 @@ _RUNTIME = "/v1/runtime/"
 _CONTROL = "/v1/control/"
 _HEALTH = "/health"
 _PUSH, _PULL = "/v1/fleet/push-object", "/v1/fleet/pull-object"
+_ASK = "/v1/fleet/pull-messages"
 _CHUNK = 64 * 1024
 _HOUR_SECONDS = 3600.0
 
@@ -111,6 +117,13 @@ class Holders(Protocol):
         """The member whose key this is, or None."""
 
 
+class Work(Protocol):
+    """The part of `held_questions.HeldQuestions` that the gate needs."""
+
+    async def is_there_work(self, node: int) -> bool:
+        """False: the caller is to be told that there is none; which may take a while."""
+
+
 class _Refused(Exception):
     """What the caller is told, and with which status."""
 
@@ -124,6 +137,7 @@ class Gate:
 
     monotonic  a clock in seconds. now, started: the time of day, with its zone.
     know       is told of each connection on which a hospital has shown that it is one, and which.
+    work       says which questions for work are passed on; None: all, at once.
     """
 
     def __init__(
@@ -136,9 +150,10 @@ class Gate:
         monotonic: Callable[[], float],
         now: Callable[[], datetime],
         started: datetime,
+        work: Work | None = None,
         limits: GateLimits = GateLimits(),
     ) -> None:
-        self._app = app
+        self._app, self._work = app, work
         self._token_digest = hashlib.sha256(admin_token).digest()
         self._members, self._know = members, know
         self._monotonic, self._now, self._started = monotonic, now, started
@@ -221,7 +236,7 @@ class Gate:
             await answer(message)
 
         with self._room_for(key, length, pulls=scope["path"] == _PULL):
-            await self._pass_on(scope, receive, noting, length)
+            await self._pass_on(scope, receive, noting, length, asks=scope["path"] == _ASK)
 
     def _identity(self, scope: Scope) -> tuple[bytes, str]:
         """A member's key, in one encoding, and the time that it signed. Raises _Refused."""
@@ -279,14 +294,22 @@ class Gate:
             self._open.subtract((key, what) for what, _ in taken)
             self._open = +self._open  # forgets what is not there any more
 
-    async def _pass_on(self, scope: Scope, receive: Receive, send: Send, length: int) -> None:
-        """With the whole body, once it is there; what Flower answers is sent piece by piece, as it is taken."""
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send, length: int, *, asks: bool = False) -> None:
+        """With the whole body, once it is there; what Flower answers is sent piece by piece, as it is taken.
+
+        asks: it is a question for work.
+        """
         try:
             async with asyncio.timeout(self._seconds_for(length)):
                 body = await _body(receive, length)
         except TimeoutError:
             raise _Refused("the body took too long", 408) from None
         if body is None:  # the caller is gone
+            return
+        if asks and not await self._is_there_work(body):
+            await Response(PullMessagesResponse().SerializeToString(), media_type=PROTOBUF_MEDIA_TYPE)(
+                scope, receive, send
+            )
             return
         whole: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
         del body  # one copy is enough
@@ -306,6 +329,13 @@ class Gate:
                 stalled = True
 
         await self._app(scope, replayed, patiently)
+
+    async def _is_there_work(self, question: bytes) -> bool:
+        try:
+            node = PullMessagesRequest.FromString(question).node.node_id
+        except DecodeError:  # Flower says what is wrong with it
+            return True
+        return self._work is None or await self._work.is_there_work(node)
 
     def _seconds_for(self, length: int) -> float:
         return self._limits.patience_seconds + length / self._limits.slowest_bytes_a_second

@@ -37,7 +37,9 @@ from oncofed.secret_files import read_secret
 from oncofed.server.deployment.door import Door, Doorkeeper, door_protocol, limits_for, raise_open_files
 from oncofed.server.deployment.folder import CoordinatorFolder, read_settings
 from oncofed.server.deployment.member_keys import MemberKeys
+from oncofed.server.flower.few_writes import write_only_what_changes
 from oncofed.server.flower.gate import Gate
+from oncofed.server.flower.held_questions import HeldQuestions, nodes_with_work
 from oncofed.supervision import end_with_parent
 
 _WARNING = 30
@@ -122,6 +124,7 @@ def serve(folder: CoordinatorFolder) -> None:
     """Run until SIGTERM or SIGINT."""
     wait_longer_for_the_database()
     free_keys_of_unregistered_nodes()
+    write_only_what_changes()
     config = superlink_config(folder)
     keeper = Doorkeeper(limits_for(raise_open_files()), time.monotonic)
     app = create_app(config, SuperLinkLifespan)
@@ -134,6 +137,8 @@ def serve(folder: CoordinatorFolder) -> None:
         monotonic=time.monotonic,
         now=lambda: datetime.now(UTC),
         started=datetime.now(UTC),
+        # The server is made below, of this app.
+        work=HeldQuestions(lambda: nodes_with_work(folder.database), ending=lambda: server.should_exit),
     )
     settings = uvicorn.Config(
         app,
@@ -152,8 +157,9 @@ def serve(folder: CoordinatorFolder) -> None:
         timeout_graceful_shutdown=_STOP_SECONDS,
     )
     logging.getLogger("uvicorn.error").addFilter(OnceAnHour())
+    server = uvicorn.Server(settings)
     with ExitStack() as doors:
-        uvicorn.Server(settings).run(
+        server.run(
             sockets=[
                 doors.enter_context(_door(host, config.port, keeper)) for host in read_settings(folder).listen_hosts
             ]

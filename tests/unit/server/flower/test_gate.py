@@ -14,6 +14,8 @@ import pytest
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+from flwr.proto.fleet_pb2 import PullMessagesRequest, PullMessagesResponse
+from flwr.proto.node_pb2 import Node
 from starlette.types import Message, Receive, Scope, Send
 
 from oncofed.server.flower.gate import ADMIN_HEADER, LARGEST_BODY, REMEMBERED_SECONDS, SMALL_BODY, Gate, GateLimits
@@ -606,3 +608,98 @@ def test_a_member_whose_clock_is_wrong_is_named_once_an_hour_and_nobody_else(
     assert "Essen is refused: what it sent was signed 700 s ago" in refused(-700, key=ESSEN)
     clock.seconds += 3600
     assert "Bonn" in refused(-700)
+
+
+# Held
+
+
+@dataclass
+class Work:
+    """What is said, once `now` is set; of which node it was asked."""
+
+    there: bool = True
+    now: asyncio.Event | None = None
+    asked: list[int] = field(default_factory=list)
+
+    async def is_there_work(self, node: int) -> bool:
+        self.asked.append(node)
+        if self.now is not None:
+            await self.now.wait()
+        return self.there
+
+
+def holding(inner: Inner, clock: Clock, members: Members, work: Work) -> Gate:
+    return Gate(
+        inner,
+        admin_token=TOKEN,
+        members=members,
+        know=lambda peer, key: None,
+        monotonic=clock,
+        now=clock.now,
+        started=STARTED,
+        work=work,
+        limits=LIMITS,
+    )
+
+
+def whole(content: bytes) -> Body:
+    return Body([content], announced=len(content))
+
+
+QUESTION = PullMessagesRequest(node=Node(node_id=2**64 - 5)).SerializeToString()
+
+
+def test_a_question_for_work_waits_until_there_is_some(inner: Inner, clock: Clock, members: Members) -> None:
+    async def asked_and_then_work() -> int:
+        work = Work(now=asyncio.Event())
+        gate = holding(inner, clock, members, work)
+        question = asyncio.create_task(asking(gate, PULL, peer=HOSPITAL, headers=signed(), body=whole(QUESTION)))
+        await asyncio.sleep(0.05)
+        assert (inner.reached, question.done()) == ([], False)
+        assert work.asked == [2**64 - 5]
+        assert work.now is not None
+        work.now.set()
+        return await question
+
+    assert asyncio.run(asked_and_then_work()) == 200
+    assert (inner.reached, inner.bodies) == ([PULL], [QUESTION])
+
+
+def test_who_is_not_to_ask_yet_is_told_of_no_work_in_flowers_words(
+    inner: Inner, clock: Clock, members: Members
+) -> None:
+    async def told() -> list[Message]:
+        sent: list[Message] = []
+        gate = holding(inner, clock, members, Work(there=False))
+        await asking(gate, PULL, peer=HOSPITAL, headers=signed(), body=whole(QUESTION), sent=sent)
+        return sent
+
+    head, body = asyncio.run(told())
+    assert (head["status"], inner.reached) == (200, [])
+    assert (b"content-type", b"application/protobuf") in head["headers"]
+    assert not PullMessagesResponse.FromString(body["body"]).messages_list
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        ("/v1/fleet/push-messages", QUESTION),
+        ("/v1/fleet/send-node-heartbeat", QUESTION),
+        ("/v1/fleet/pull-object", QUESTION),
+        (PULL, b"\xff\xff\xff"),  # Flower says what is wrong with it
+    ],
+)
+def test_nothing_else_waits(path: str, content: bytes, inner: Inner, clock: Clock, members: Members) -> None:
+    async def told() -> int:
+        gate = holding(inner, clock, members, Work(now=asyncio.Event()))
+        async with asyncio.timeout(5):
+            return await asking(gate, path, peer=HOSPITAL, headers=signed(), body=whole(content))
+
+    assert asyncio.run(told()) == 200
+    assert inner.reached == [path]
+
+
+def test_no_stranger_is_held(inner: Inner, clock: Clock, members: Members) -> None:
+    work = Work(now=asyncio.Event())
+    assert ask(holding(inner, clock, members, work), PULL, peer=HOSPITAL, headers=signed(key=NOBODY)) == 401
+    assert work.asked == []
