@@ -31,11 +31,10 @@ def waterfall(
     whole: float,
 ) -> list[Markup]:
     """A row of the frame for each part, and one for the whole. worse, better: colours."""
-    marks = list(frame.marks)
+    marks, numbers = list(frame.marks), []
     for row, (begin, end) in enumerate(pairwise(sums(parts))):
         marks.append(line(frame.x.at(end), frame.top(row), frame.x.at(end), frame.top(row + 1), Stroke(QUIET, width=1)))
         marks += frame.bar(row, begin, end, worse if end > begin else better)
+        numbers.append(frame.beside(row, begin, end, said(end - begin), before=end < begin))
     marks += [*frame.bar(len(parts), 0.0, whole, INK), frame.zero()]
-    for row, (begin, end) in enumerate(pairwise(sums(parts))):
-        marks.append(frame.beside(row, begin, end, said(end - begin), before=end < begin))
-    return [*marks, frame.beside(len(parts), 0.0, whole, said_whole(whole), before=whole < 0, weight=700)]
+    return [*marks, *numbers, frame.beside(len(parts), 0.0, whole, said_whole(whole), before=whole < 0, weight=700)]
