@@ -1,6 +1,6 @@
 """Which pages are there, and in which states? Each opened once in Chromium, one after the other, for whoever looks.
 
-    python -m tests.end_to_end.page_tour --out FOLDER [--only WORD]
+    python -m tests.end_to_end.page_tour --out FOLDER [--part PART] [--only WORD]
 
 writes a picture of each at three widths, by day and by night: `make looking`. Patients are simulated.
 """
@@ -13,29 +13,43 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Literal
+from urllib.parse import urlsplit
 
 import click
+import httpx
 import numpy as np
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, Route
+from tests.clean_hospital import LABORATORY
+from tests.clean_hospital import schema as clean_schema
+from tests.clean_hospital import table as clean_table
 from tests.coordinator_pages import Shown, running_study, shown
-from tests.end_to_end.pages_browser import Visited, listening, serving
+from tests.end_to_end.pages_browser import Visited, listening, proxied, serving
 from tests.installed_node import SOURCE, InstalledNode, installed_node, table
 from tests.pages_hospital import SECOND, hospital
 from tests.twin_hospital import hospital as twin_hospital
 from tests.unit.server.report.fake_studies import fake_study
+from tests.unit.simulations.report.fake_results import fake_result
 
 from oncofed.client.launch.issuer import Issuer
 from oncofed.client.launch.launches import Launches
 from oncofed.client.launch.settings import KnownBy, LaunchSection
 from oncofed.client.pages.accounts import Role
 from oncofed.client.pages.hospital import HospitalPrognosis
+from oncofed.client.quality.content import table_content
+from oncofed.client.quality.page import quality_page
+from oncofed.client.quality.report import quality_report
 from oncofed.client.records.wishes import APPROVAL_WANTED
+from oncofed.client.sign_on.proxy_names import ProxyNames
+from oncofed.client.sign_on.settings import PROOF
 from oncofed.server.report.page import render_report
 from oncofed.simulations.benchmarks.browser import chromium
 from oncofed.simulations.benchmarks.large_hospital import large_hospital
+from oncofed.simulations.report.page import render_report as simulated_report
+from oncofed.words.languages import language_called
 
 Opened = Iterator[tuple[str, Page]]
 """What it is, and the page that shows it until the next is asked for."""
@@ -45,6 +59,7 @@ SCHEMES: tuple[Scheme, ...] = ("light", "dark")
 _PATIENCE_MILLISECONDS = 180_000
 """A cohort is computed while the page waits, on a loaded machine."""
 _RECORD = "https://record.example"
+_PROXIED = "prognosis.hospital.example"
 
 
 def whole_hospital() -> HospitalPrognosis:
@@ -61,12 +76,19 @@ def whole_hospital() -> HospitalPrognosis:
     return replace(here, cohort=replace(here.cohort, values=values), weight_noise=0.03)
 
 
-def tour(browser: Browser, folder: Path, shown_hospital: Callable[[], HospitalPrognosis] = whole_hospital) -> Opened:
-    """Every page of hospital, console, coordinator and report."""
-    for name, part in parts(shown_hospital).items():
+def tour(
+    browser: Browser,
+    folder: Path,
+    shown_hospital: Callable[[], HospitalPrognosis] = whole_hospital,
+    *,
+    part: str | None = None,
+) -> Opened:
+    """Every page of hospital, console, coordinator and reports. part: of these alone."""
+    every = parts(shown_hospital)
+    for name, opened in (every if part is None else {part: every[part]}).items():
         place = folder / name
         place.mkdir()
-        for what, page in part(browser, place):
+        for what, page in opened(browser, place):
             yield f"{name}: {what}", page
 
 
@@ -75,6 +97,7 @@ def parts(shown_hospital: Callable[[], HospitalPrognosis]) -> dict[str, Callable
         "hospital": lambda browser, folder: of_hospital(browser, folder, shown_hospital()),
         "few": of_few,
         "twin": of_twin,
+        "sign-on": of_sign_on,
         "console": of_console,
         "coordinator": of_coordinator,
         "report": of_report,
@@ -216,6 +239,41 @@ def of_twin(browser: Browser, folder: Path) -> Opened:
         yield "kinds of data", visit.page
 
 
+def of_sign_on(browser: Browser, folder: Path) -> Opened:
+    """Behind a reverse proxy that says who asks: what it would write is written here, on the pages' own socket."""
+    names = ProxyNames("X-Forwarded-User", "0123456789abcdef" * 2, f"http://{_PROXIED}/oauth2/sign_out")
+    with (
+        proxied(folder, hospital(60), names, host=_PROXIED) as pages,
+        _window(browser, f"http://{_PROXIED}") as visit,
+    ):
+        for what, who, path in (
+            ("signing on", Role.CLINICIAN, "/cohort"),
+            ("sign in, named", Role.CLINICIAN, "/sign-in"),
+            ("sign in, nobody named", "", "/sign-in"),
+            ("refused, no account", "dr.strange", "/sign-on"),
+        ):
+            said = {names.header: who, PROOF: names.secret} if who else {}
+
+            visit.page.route("**/*", _as_a_proxy(pages, said, path))
+            visit.page.goto(visit.address + path)
+            yield what, visit.page
+            visit.page.unroute_all()
+
+
+def _as_a_proxy(pages: httpx.Client, said: dict[str, str], first: str) -> Callable[[Route], None]:
+    """said: headers of its own. Nothing but that first page and what it looks like is answered: it stays there."""
+
+    def answered(route: Route) -> None:
+        path = urlsplit(route.request.url).path
+        if path != first and not path.startswith("/static/"):
+            route.fulfill(status=204)
+            return
+        found = pages.get(route.request.url, headers=said)
+        route.fulfill(status=found.status_code, headers=dict(found.headers), body=found.content)
+
+    return answered
+
+
 def of_console(browser: Browser, folder: Path) -> Opened:
     """Without a plan; then one that waits for a second yes, and one that is approved."""
     with installed_node() as node, serving(folder, None, node=node.folder) as (_, address), ExitStack() as windows:
@@ -305,10 +363,30 @@ def _finished(here: Shown) -> None:
 
 
 def of_report(browser: Browser, folder: Path) -> Opened:
-    (folder / "report.html").write_text(render_report(fake_study()))
     with _window(browser, "") as visit:
-        visit.page.goto((folder / "report.html").as_uri())
-        yield "of a deployed study", visit.page
+        for what, page in reports().items():
+            (folder / "report.html").write_text(page)
+            visit.page.goto((folder / "report.html").as_uri())
+            yield what, visit.page
+
+
+def reports() -> dict[str, str]:
+    """Files that are pages, each as text."""
+    return {
+        "of a deployed study": render_report(fake_study()),
+        "of a simulation": simulated_report(fake_result()),
+        "of a simulation, in German": simulated_report(fake_result(), say=language_called("de")),
+        "of data quality": _quality(),
+    }
+
+
+def _quality() -> str:
+    """Much is missing, of some tumours more than of others, and one column is in another unit."""
+    spoilt, rng = clean_table(), np.random.default_rng(4)
+    for place, column in enumerate(each for each in spoilt.columns if each in LABORATORY):
+        spoilt.loc[rng.random(len(spoilt)) < 0.25 * (place % 4 + 1), column] = np.nan
+    content = table_content(spoilt, clean_schema(), where="table.csv", zero_column=None)
+    return quality_page(quality_report(content, cut=None, today=date(2026, 1, 1)), made_on=date(2026, 1, 1))
 
 
 def shaped(page: Page, width: int, scheme: Scheme) -> None:
@@ -319,13 +397,14 @@ def shaped(page: Page, width: int, scheme: Scheme) -> None:
 
 @click.command()
 @click.option("--out", type=click.Path(file_okay=False, path_type=Path), required=True, help="A folder.")
+@click.option("--part", type=click.Choice(list(parts(whole_hospital))), help="All of them unless given.")
 @click.option("--only", default="", help="A part of the name of what is shown.")
-def main(out: Path, only: str) -> None:
+def main(out: Path, part: str | None, only: str) -> None:
     """Write a picture of every page and state at each width, by day and by night."""
     logging.disable(logging.INFO)
     out.mkdir(parents=True, exist_ok=True)
     with chromium() as browser, TemporaryDirectory(prefix="oncofed-tour-") as folder:
-        for name, page in tour(browser, Path(folder)):
+        for name, page in tour(browser, Path(folder), part=part):
             if only not in name:
                 continue
             for width in WIDTHS:

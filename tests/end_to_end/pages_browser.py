@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import httpx
 from playwright.sync_api import ConsoleMessage, Page, Request
 from tests.coordinator_pages import Shown
 from tests.pages_hospital import PASSWORD, Served, served
@@ -18,6 +19,7 @@ from oncofed.client.launch.launches import Launches
 from oncofed.client.pages.accounts import Role
 from oncofed.client.pages.application import application
 from oncofed.client.pages.hospital import HospitalPrognosis
+from oncofed.client.sign_on.proxy_names import ProxyNames
 from oncofed.local_pages.listening import server_of
 from oncofed.server.pages.application import application as coordinators_application
 
@@ -92,6 +94,25 @@ def serving(
             finally:
                 server.should_exit = True
                 thread.join()
+
+
+@contextmanager
+def proxied(folder: Path, hospital: HospitalPrognosis, names: ProxyNames, *, host: str) -> Iterator[httpx.Client]:
+    """The pages on a unix socket, and who asks there as a reverse proxy does."""
+    path = folder / "pages.sock"
+    with served(folder, shown=hospital) as here, socket.socket(socket.AF_UNIX) as found:
+        here.desk = replace(here.desk, hosts=frozenset({host}), names=names)
+        found.bind(str(path))
+        found.listen()
+        server = server_of(application(here.desk))
+        thread = threading.Thread(target=server.run, kwargs={"sockets": [found]})
+        thread.start()
+        try:
+            with httpx.Client(transport=httpx.HTTPTransport(uds=str(path)), timeout=60) as client:
+                yield client
+        finally:
+            server.should_exit = True
+            thread.join()
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import pytest
 from axe_playwright_python.base import AXE_SCRIPT
 from playwright.sync_api import Browser, Page
 from tests.end_to_end.page_tour import SCHEMES, WIDTHS, Opened, Scheme, of_few, of_report, parts, shaped, whole_hospital
-from tests.end_to_end.test_screens import LARGEST_PAGE_BYTES, UNREACHED, WIDER
+from tests.end_to_end.test_screens import BROKEN, LARGEST_PAGE_BYTES, UNREACHED, WIDER
 
 from oncofed.simulations.benchmarks.browser import CHROMIUM, chromium
 
@@ -52,6 +52,7 @@ def faults(page: Page) -> list[str]:
     found = violations(page)
     for question in (_BACK, UNREACHED) if page.url.startswith("file") else (_BEYOND, _BACK, UNREACHED):
         found += page.evaluate(question)
+    found += [f"broken word: {each}" for each in page.evaluate(BROKEN)]
     wider = page.evaluate(WIDER)
     return [*found, f"{wider} pixels wider than the screen"] if wider else found
 
@@ -76,7 +77,7 @@ def browser() -> Iterator[Browser]:
 
 
 def test_nobody_is_shut_out_of_a_patient_a_cohort_and_a_report(browser: Browser, tmp_path: Path) -> None:
-    for part, pages in ((of_few, 3), (of_report, 1)):
+    for part, pages in ((of_few, 3), (of_report, 4)):
         assert looked_at(part(browser, tmp_path), list(QUICK)) == (pages, [])
 
 
@@ -101,7 +102,7 @@ def test_each_kind_of_fault_is_found(browser: Browser) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("part", "pages"),
-    [("hospital", 34), ("few", 3), ("twin", 1), ("console", 16), ("coordinator", 7), ("report", 1)],
+    [("hospital", 34), ("few", 3), ("twin", 1), ("sign-on", 4), ("console", 16), ("coordinator", 7), ("report", 4)],
 )
 def test_nobody_is_shut_out_of_any_page_in_any_state(browser: Browser, tmp_path: Path, part: str, pages: int) -> None:
     opened = parts(whole_hospital)[part](browser, tmp_path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -10,14 +11,13 @@ from typing import Literal
 import numpy as np
 import pytest
 from playwright.sync_api import Browser, Page
+from tests.end_to_end.page_tour import SCHEMES, reports
 from tests.end_to_end.pages_browser import Visited, serving
 from tests.installed_node import SOURCE, installed_node
 from tests.pages_hospital import SECOND, Served, hospital
-from tests.unit.server.report.fake_studies import fake_study
 
 from oncofed.client.pages.accounts import Role
 from oncofed.client.records.wishes import APPROVAL_WANTED
-from oncofed.server.report.page import render_report
 from oncofed.simulations.benchmarks.browser import CHROMIUM, chromium
 from oncofed.simulations.benchmarks.large_hospital import large_hospital
 
@@ -65,6 +65,32 @@ FAINT = """() => {
   }).filter(([ratio]) => ratio < 4.5);
 }"""
 """Words that stand out from their ground by less than 4.5 to 1 (WCAG 2.2, 1.4.3)."""
+BROKEN = """() => {
+  const found = [];
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  for (let node = texts.nextNode(); node; node = texts.nextNode()) {
+    const holder = node.parentElement;
+    const heads = holder.closest('thead');
+    if (!holder.checkVisibility() || holder.closest('.unseen, .skip, .running, svg, option')
+        || (heads && getComputedStyle(heads).position === 'absolute')) { continue; }
+    for (const word of node.data.matchAll(/(?<![^\\s(“])\\p{L}{2,24}(?![^\\s.,:;)”])/gu)) {
+      const range = document.createRange();
+      range.setStart(node, word.index);
+      range.setEnd(node, word.index + word[0].length);
+      if (new Set([...range.getClientRects()].map(each => Math.round(each.top))).size > 1) { found.push(word[0]); }
+    }
+    if (holder.closest('button, .bar nav a, .state') && holder.textContent.length < 25) {
+      const range = document.createRange();
+      range.selectNodeContents(node);
+      if (new Set([...range.getClientRects()].map(each => Math.round(each.top))).size > 1) { found.push(node.data); }
+    }
+  }
+  return found;
+}"""
+"""Words of letters alone that go on in the next line, and short names of buttons and of pages that do."""
+ALONE = """() => [...document.querySelectorAll('.stack td[data-label]')].filter(each =>
+  getComputedStyle(each).display === 'grid' && !each.textContent.trim()).map(each => each.outerHTML.slice(0, 80))"""
+"""Names of columns that stand on a telephone with nothing beside them."""
 BOTTOM = "selector => document.querySelector(selector).getBoundingClientRect().bottom"
 
 
@@ -125,6 +151,7 @@ def test_every_page_of_the_console_fits_and_is_read_by_day_and_by_night(
         visit.page.goto(address)
         fits(visit.page, width)
         assert visit.page.evaluate(FAINT) == [], address
+        assert visit.page.evaluate(ALONE) == [], address
         assert visit.page.evaluate(OFF_THE_SCREEN, "h1, .state, pre, button, input, select, caption") == 0, address
         assert visit.page.evaluate("document.documentElement.outerHTML.length") < LARGEST_PAGE_BYTES, address
 
@@ -133,6 +160,7 @@ def fits(page: Page, width: int) -> None:
     page.set_viewport_size({"width": width, "height": 844})
     assert page.evaluate(WIDER) == 0, f"{page.url} at {width}"
     assert page.evaluate(UNREACHED) == [], f"{page.url} at {width}"
+    assert page.evaluate(BROKEN) == [], f"{page.url} at {width}"
     assert page.evaluate(WORDS) >= SMALLEST_WORDS_PIXELS, f"{page.url} at {width}"
 
 
@@ -150,6 +178,35 @@ def test_a_patients_page_fits_and_its_hazard_ratios_are_on_the_screen(visit: Vis
     wider = page.evaluate(WIDER)
     page.reload()
     assert wider > 0, "the check must be able to fail"
+
+
+def test_each_kind_of_broken_word_is_found(browser: Browser) -> None:
+    page = browser.new_page(viewport={"width": 390, "height": 844})
+    whole = "<p style='width: 9em'>Performance status of patients</p><button>Put on the list</button>"
+    page.set_content(whole)
+    assert page.evaluate(BROKEN) == []
+    page.add_style_tag(content="p { max-width: 3em; overflow-wrap: anywhere; }")
+    assert page.evaluate(BROKEN) == ["Performance", "patients"]
+    page.add_style_tag(content="p { display: none; } button { max-width: 5em; }")
+    assert page.evaluate(BROKEN) == ["Put on the list"]
+    page.close()
+
+
+def test_what_is_said_of_how_many_markers_adds_up(visit: Visited, pages: tuple[Served, str]) -> None:
+    """Of whom little is known, whole kinds of data are among what nothing can be said of."""
+    page, before, cohort = visit.page, visit.page.url, pages[0].desk.hospital.cohort
+    page.goto(f"{visit.address}/patients")
+    visit.find(cohort.patient_ids[int(np.isnan(cohort.values).sum(axis=1).argmax())])
+    page.get_by_role("link", name="Kinds of data, what to measure, options").click()
+    page.locator("#layers").wait_for()
+    page.evaluate("document.querySelectorAll('details').forEach(each => { each.open = true; })")
+    lists = page.locator("dl.whys dd").all_inner_texts()
+    assert any(re.search(r"\(all [1-9]\d+ markers\)", each) for each in lists), "a whole kind of data"
+    for each in lists:
+        many, _, names = re.sub(r"\s*and \d+ more\s*", ", ", each).partition(":")
+        found = [re.search(r"\(all (\d+) markers\)", name) for name in names.split(",")]
+        assert sum(int(several[1]) if several else 1 for several in found) == int(many.split()[0]), each
+    page.goto(before)
 
 
 def test_answer_curve_and_five_reasons_are_above_the_fold_of_a_desk(visit: Visited) -> None:
@@ -242,24 +299,30 @@ def test_kinds_of_data_fit_and_their_figures_are_on_the_screen(visit: Visited, w
 
 
 @pytest.mark.parametrize("width", [1440, 768, 390])
-def test_cohort_and_search_fit(visit: Visited, width: int) -> None:
+def test_cohort_board_and_search_fit(visit: Visited, width: int) -> None:
     page = visit.page
     before = page.url
     page.goto(f"{visit.address}/cohort")
     fits(page, width)
-    page.goto(f"{visit.address}/patients")
-    page.set_viewport_size({"width": width, "height": 844})
-    assert page.evaluate(WIDER) == 0
+    for address in ("/board", "/patients"):
+        page.goto(visit.address + address)
+        fits(page, width)
     page.goto(before)
 
 
 @pytest.mark.parametrize("width", [1440, 768, 390])
-def test_a_report_fits(browser: Browser, tmp_path: Path, width: int) -> None:
-    path = tmp_path / "report.html"
-    path.write_text(render_report(fake_study()))
-    page = browser.new_page()
-    page.goto(path.as_uri())
-    fits(page, width)
+def test_reports_fit_and_are_read_by_day_and_by_night(browser: Browser, tmp_path: Path, width: int) -> None:
+    path, page = tmp_path / "report.html", browser.new_page()
+    for what, text in reports().items():
+        path.write_text(text)
+        page.goto(path.as_uri())
+        fits(page, width)
+        grounds = []
+        for scheme in SCHEMES:
+            page.emulate_media(color_scheme=scheme)
+            grounds.append(page.evaluate("getComputedStyle(document.body).backgroundColor"))
+            assert page.evaluate(FAINT) == [], f"{what}, {scheme}"
+        assert grounds[0] == "rgb(255, 255, 255)" != grounds[1]
     page.close()
 
 

@@ -232,7 +232,7 @@ def test_what_could_not_be_told_is_told_with_its_own_time_before_the_next_line(
         assert asked.events() == [TO_BE_CHARGED]
         report = verify_audit_log(asked.node.folder.audit_log)
         assert [(entry.round, entry.attempt) for entry in report.untold] == [(1, 0)]
-        assert "1 times an answer was to be charged and no line says what left" in "\n".join(report.lines())
+        assert "1 answer was to be charged and no line says what left" in "\n".join(report.lines())
         assert "is owed until it can be written" in caplog.text
         assert isinstance(asked.outcome(round_=2), bytes)
         assert asked.events() == [TO_BE_CHARGED, "answer_not_kept", "contribute", TO_BE_CHARGED, "contribute"]

@@ -116,11 +116,14 @@ def text(
     colour: str = INK,
     weight: int = 400,
     size: float = FONT_SIZE,
+    grounded: bool = False,
 ) -> Markup:
-    """anchor: start, middle or end of the words at x. y: where they stand."""
+    """anchor: start, middle or end of the words at x. y: where they stand. grounded: on white, whatever was drawn."""
     attributes: dict[str, str | float] = {"x": x, "y": y, "text-anchor": anchor, "fill": colour, "font-weight": weight}
     if size != FONT_SIZE:
         attributes["font-size"] = size
+    if grounded:
+        attributes |= {"stroke": "#ffffff", "stroke-width": 8.0, "paint-order": "stroke"}
     return _element("text", attributes, _plain(words))
 
 

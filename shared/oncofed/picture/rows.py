@@ -76,16 +76,20 @@ class Rows:
         told: str = "",
         *,
         before: bool = False,
-        weight: int = 400,
     ) -> list[Markup]:
         """told: written before or after the bar."""
         left, right = sorted((self.x.at(begin), self.x.at(end)))
         high = self.pitch * 2 / 3
         marks = [rectangle(left, self.middle(row) - high / 2, max(right - left, 1.0), high, {"fill": colour})]
-        if told:
-            place, anchor = (left - 5, "end") if before else (right + 5, "start")
-            marks.append(text(place, self.middle(row) + 5, told, anchor=anchor, weight=weight))
-        return marks
+        return [*marks, self.beside(row, begin, end, told, before=before)] if told else marks
+
+    def beside(
+        self, row: int, begin: float, end: float, told: str, *, before: bool = False, weight: int = 400
+    ) -> Markup:
+        """What is told of a bar, before or after it, on a ground of its own: a line drawn before it ends at it."""
+        left, right = sorted((self.x.at(begin), self.x.at(end)))
+        place, anchor = (left - 5, "end") if before else (right + 5, "start")
+        return text(place, self.middle(row) + 5, told, anchor=anchor, weight=weight, grounded=True)
 
     def dot(self, row: int, value: float, colour: str, *, said: str = "", radius: float = 4.5) -> Markup:
         return circle(self.x.at(value), self.middle(row), radius, colour, said=said)

@@ -36,7 +36,8 @@ def ratio_limits(low: float, high: float, *, say: Language = ENGLISH) -> Scale:
         kept = {0.01, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2, 4, 10, 20, 50, 100}
         inside = [ratio for ratio in inside if ratio in kept]
     if len(inside) < _FEWEST_TICKS:
-        inside = [round(float(np.exp(each)), 2) for each in np.linspace(start, end, 5)]
+        nearer = (round(each, 4) for each in round_ticks(float(np.exp(start)), float(np.exp(end))))
+        inside = [ratio for ratio in nearer if ratio > 0 and start <= np.log(ratio) <= end]
     closest = _CLOSEST_TICKS * (end - start)
     spread: list[float] = [1.0] if 1 in inside else []
     for ratio in sorted(inside, key=lambda each: (each not in _LIKED, abs(np.log(each)))):

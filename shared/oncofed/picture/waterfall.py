@@ -1,6 +1,7 @@
 """How does one patient's hazard come about, part by part? Each bar begins where the last one has ended.
 
-Promises: parts in the order given, from 0; the last bar is their sum, from 0; a bar to the right raises the hazard.
+Promises: parts in the order given, from 0; the last bar is their sum, from 0; a bar to the right raises the hazard; no
+line goes through a number.
 """
 
 from __future__ import annotations
@@ -30,9 +31,10 @@ def waterfall(
     whole: float,
 ) -> list[Markup]:
     """A row of the frame for each part, and one for the whole. worse, better: colours."""
-    marks = list(frame.marks)
+    marks, numbers = list(frame.marks), []
     for row, (begin, end) in enumerate(pairwise(sums(parts))):
         marks.append(line(frame.x.at(end), frame.top(row), frame.x.at(end), frame.top(row + 1), Stroke(QUIET, width=1)))
-        marks += frame.bar(row, begin, end, worse if end > begin else better, said(end - begin), before=end < begin)
-    marks += frame.bar(len(parts), 0.0, whole, INK, said_whole(whole), before=whole < 0, weight=700)
-    return [*marks, frame.zero()]
+        marks += frame.bar(row, begin, end, worse if end > begin else better)
+        numbers.append(frame.beside(row, begin, end, said(end - begin), before=end < begin))
+    marks += [*frame.bar(len(parts), 0.0, whole, INK), frame.zero()]
+    return [*marks, *numbers, frame.beside(len(parts), 0.0, whole, said_whole(whole), before=whole < 0, weight=700)]

@@ -22,7 +22,14 @@ from oncofed.client.pages.hospital import HospitalPrognosis
 from oncofed.client.pages.missing_markers import Completeness
 from oncofed.client.pages.patient_pages import Clinician, ClinicianForm, endpoint_number, opened_row
 from oncofed.client.pages.patient_view import outlook, status_of
-from oncofed.client.pages.patient_words import answer, completeness_words, course_words, decided_on, headline
+from oncofed.client.pages.patient_words import (
+    HELD_TOGETHER,
+    answer,
+    completeness_words,
+    course_words,
+    decided_on,
+    headline,
+)
 from oncofed.client.pages.rendering import page
 from oncofed.client.pages.viewing_record import (
     BOARD,
@@ -119,7 +126,7 @@ def board_line(hospital: HospitalPrognosis, row: int, word: str, endpoint: int, 
     return BoardLine(
         word=word,
         patient_id=hospital.cohort.patient_ids[row],
-        headline=headline(hospital, row, say=say),
+        headline=headline(hospital, row, between=HELD_TOGETHER, say=say),
         sentence=told.sentence,
         status=course_words(schema, endpoint, status, told.words, say=say),
         is_over=status.is_over,

@@ -62,7 +62,7 @@ _NORMAL_95 = 1.96
 class MarkerRow:
     """One line of the table, in words but for the numbers that a picture needs.
 
-    reference    the reference patient's value. reference_range: of health, empty where the schema has none.
+    reference    the reference patient's value, its unit apart. reference_range: of health, empty where there is none.
     outside      "low" or "high" against that range, or "".
     usual_range  what is usual in these peers. unusual: "", or in which way the value is not.
     by_noise     standard deviation of `log_hazard_ratio`, had the model learned from noise alone; None: not known.
@@ -84,6 +84,7 @@ class MarkerRow:
     by_noise: float | None = None
     is_whole_modality: bool = False
     """Not measured at all: the label says so."""
+    reference_unit: str = ""
     say: Language = ENGLISH
 
     @property
@@ -308,6 +309,7 @@ def _marker_row(
         value=marker_value(marker, value, say=say),
         unit=said.unit if not np.isnan(value) else "",
         reference=said.reference,
+        reference_unit=said.unit,
         reference_range=said.reference_range,
         outside=against_reference(marker, value, say=say),
         usual_range=usual_range,

@@ -28,6 +28,7 @@ from oncofed.client.pages.patient_times import (
 )
 from oncofed.client.pages.patient_view import PatientView, patient_view
 from oncofed.client.pages.patient_words import (
+    HELD_TOGETHER,
     answer,
     completeness_words,
     decided_on,
@@ -179,7 +180,7 @@ def content_of(hospital: HospitalPrognosis, view: PatientView, row: int, word: s
         "word": word,
         "here": "/patients",
         "name": names[view.endpoint.number],
-        "headline": headline(hospital, row, say=say),
+        "headline": headline(hospital, row, between=HELD_TOGETHER, say=say),
         "words": words,
         "sentence": told.sentence,
         "scenarios": told.scenarios,

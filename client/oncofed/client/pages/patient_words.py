@@ -33,6 +33,7 @@ _ASKED_YEARS = 3
 _OF_DEATH = frozenset({"death", "dead", "died", "deceased", "os"})
 _WORST, _LOWER, _UPPER, _BEST = 0.9, 0.75, 0.25, 0.1
 _HEADLINES = ("stage", "ecog", "age")
+HELD_TOGETHER = "\N{NO-BREAK SPACE}"
 
 
 @dataclass(frozen=True)
@@ -234,8 +235,11 @@ def completeness_words(found: Completeness, *, say: Language = ENGLISH) -> str:
     return " ".join(said)
 
 
-def headline(hospital: HospitalPrognosis, row: int, *, say: Language = ENGLISH) -> str:
-    """Tumour, stage, performance status and age as far as the schema has them and they are known."""
+def headline(hospital: HospitalPrognosis, row: int, *, between: str = " ", say: Language = ENGLISH) -> str:
+    """Tumour, stage, performance status and age as far as the schema has them and they are known.
+
+    between: a name or a unit and its value; on a page HELD_TOGETHER, so that no line ends there.
+    """
     schema, values, found = hospital.schema, hospital.cohort.values[row], []
     for name in (schema.tumour_entity, *_HEADLINES):
         for marker, value in zip(schema.markers, values, strict=True):
@@ -246,8 +250,10 @@ def headline(hospital: HospitalPrognosis, row: int, *, say: Language = ENGLISH) 
                 continue
             said = marker_value(marker, float(value), say=say)
             short = "ECOG" if name == "ecog" else marker_label(marker, say=say)
-            years = f"{shown_value(marker, float(value)):.0f} {shown_unit(marker, say=say)}".rstrip()
-            found.append(said if is_entity else years if name == "age" else f"{short} {said}")
+            years = f"{shown_value(marker, float(value)):.0f} {shown_unit(marker, say=say)}".rstrip().replace(
+                " ", between
+            )
+            found.append(said if is_entity else years if name == "age" else f"{short} {said}".replace(" ", between))
             break
     return ", ".join(found)
 

@@ -20,6 +20,7 @@ from oncofed.client.pages.next_measurement import Unsaid
 from oncofed.client.pages.patient_pages import Clinician, endpoint_number, opened_row
 from oncofed.client.pages.patient_view import leaves_out_deaths, outlook
 from oncofed.client.pages.patient_words import (
+    HELD_TOGETHER,
     answer,
     asked_moment,
     completeness_words,
@@ -110,7 +111,7 @@ def twin(visit: Clinician, word: str, endpoint: str = "0") -> Response:
         "word": word,
         "here": "/patients",
         "patient_id": hospital.cohort.patient_ids[row],
-        "headline": headline(hospital, row, say=say),
+        "headline": headline(hospital, row, between=HELD_TOGETHER, say=say),
         "endpoint": found.endpoint,
         "name": names[number_],
         "endpoints": names,

@@ -124,10 +124,12 @@ class AuditReport:
             last = self.untold[-1]
             about = shown_of(last.plan_hash, among=[entry.plan_hash for entry in self.entries])
             found.append(
-                say(
-                    "%(times)s times an answer was to be charged and no line says what left: it is being made, "
-                    "or a kill or a full disk came in between. The last: line %(line)s, plan %(plan)s.",
-                    times=len(self.untold),
+                say.several(
+                    "%(count)s answer was to be charged and no line says what left: it is being made, or a kill or a "
+                    "full disk came in between: line %(line)s, plan %(plan)s.",
+                    "%(count)s answers were to be charged and no line says what left: they are being made, or a kill "
+                    "or a full disk came in between. The last: line %(line)s, plan %(plan)s.",
+                    len(self.untold),
                     line=last.number,
                     plan=about,
                 )

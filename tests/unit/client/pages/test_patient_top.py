@@ -213,6 +213,7 @@ def test_the_headline_is_of_tumour_stage_and_age_as_far_as_they_are_known() -> N
     values[ROW, 0], values[ROW, ENTITY] = 64.6, 0.0
     changed = replace(HOSPITAL, cohort=replace(HOSPITAL.cohort, values=values), published=HOSPITAL.units)
     assert headline(changed, ROW) == "lung, 65 years"
+    assert headline(changed, ROW, between="_") == "lung, 65_years"
     values = values.copy()
     values[ROW, 0] = values[ROW, ENTITY] = np.nan
     unknown = replace(HOSPITAL, cohort=replace(HOSPITAL.cohort, values=values), published=HOSPITAL.units)
@@ -287,3 +288,11 @@ def test_identifiers_are_found_in_any_case_and_each_is_written_down_as_the_table
             assert answer.status_code == 303
             codes.add(found.events()[-1][1])
         assert len(codes) == 1
+
+
+def test_the_reference_patients_values_have_the_units_of_the_markers(pages: Served) -> None:
+    browser = pages.signed_in(Role.CLINICIAN)
+    text = browser.get(pages.opened(browser, ROW)).text
+    for marker in HOSPITAL.schema.markers[:2]:
+        assert f"<td>{marker.centre:g} <i>{marker.unit}</i></td>" in text
+    assert "<td>lung</td>" in text, "a category has none"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from itertools import pairwise
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -26,6 +27,7 @@ from oncofed.client.pages.patient_view import patient_view
 from oncofed.client.pages.what_if import what_if
 from oncofed.picture.axes import Axis, width_of
 from oncofed.picture.drawing import QUIET, Stroke, curve
+from oncofed.picture.scales import ratio_limits
 from oncofed.words.names import capital
 
 HOSPITAL = hospital()
@@ -167,6 +169,29 @@ def test_steps_of_a_waterfall_do_not_lie_over_each_other() -> None:
     bars = [bar for bar in found.bars if bar.bottom - bar.top < 100]
     assert len(bars) >= 6
     assert no_two_overlap(bars)
+
+
+def test_no_line_goes_through_a_number_of_a_waterfall() -> None:
+    """What is drawn before a number ends at its ground; nothing but numbers is drawn after the first of them."""
+    marks = [(each.tag.rpartition("}")[2], each) for each in ElementTree.fromstring(waterfall_figure(VIEW).svg)]
+    numbers = [place for place, (_, each) in enumerate(marks) if (each.text or "").startswith(("×", "HR"))]
+    assert len(numbers) >= 6
+    assert numbers == list(range(numbers[0], len(marks)))
+    for place in numbers:
+        assert (marks[place][1].get("stroke"), marks[place][1].get("paint-order")) == ("#ffffff", "stroke")
+
+
+@pytest.mark.parametrize(
+    ("low", "high"), [(-0.04, 0.01), (-0.03, 0.02), (0.0, 0.0), (-1.2, -1.17), (3.69, 3.74), (-0.2, 0.3), (-4.0, 4.0)]
+)
+def test_hazard_ratios_at_an_axis_lie_within_it_and_are_round(low: float, high: float) -> None:
+    start, end, ticks = ratio_limits(low, high)
+    at, written = [place for place, _ in ticks], [float(words) for _, words in ticks]
+    assert len(ticks) >= 3
+    assert start <= at[0] < at[-1] <= end
+    assert np.exp(at) == pytest.approx(written, rel=1e-9), "what is written is what it stands at"
+    assert (1.0 in written) == (start <= 0.0 <= end)
+    assert all(round(each * 200) == pytest.approx(each * 200) for each in written if each != 0.33), "of steps of 0.005"
 
 
 def test_a_value_has_its_middle_and_a_whisker_from_low_to_high() -> None:
