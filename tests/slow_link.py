@@ -22,7 +22,7 @@ _PIECE = 2048
 class Link:
     """bytes_per_second  in each direction; None: as fast as it goes. delay_seconds: of every byte, one way.
     holds_bytes      a proxy that buffers: passes on when it has so many, or after holds_seconds.
-    connect          a proxy of a company: speaks HTTP, and passes on to whom CONNECT names.
+    connect          a company's proxy: speaks HTTP, and is the only one that can look up the name that CONNECT says.
     resets_after     seconds after which every connection is reset, again and again. goes_silent: seconds after which a
                      connection passes nothing on any more, and is not closed.
     """
@@ -37,13 +37,17 @@ class Link:
 
 
 class SlowLink:
-    """`with SlowLink(listen=..., forward=..., link=...) as proxy:` until it is left. connections: how many came."""
+    """`with SlowLink(listen=..., forward=..., link=...) as proxy:` until it is left. connections: how many came.
+
+    asked: the names that a company's proxy was to connect with.
+    """
 
     def __init__(self, *, listen: Address, forward: Address, link: Link) -> None:
         self._listen, self._forward, self._link = listen, forward, link
         self._open: list[socket.socket] = []
         self._lock, self._ended = threading.Lock(), threading.Event()
         self.connections = 0
+        self.asked: list[str] = []
 
     def __enter__(self) -> SlowLink:
         self._server = socket.create_server(self._listen)
@@ -60,10 +64,11 @@ class SlowLink:
         while True:
             try:
                 near, _ = self._server.accept()
-                forward = _asked_of_a_proxy(near) if self._link.connect else self._forward
-                far = socket.create_connection(forward, timeout=5)
+                asked = _asked_of_a_proxy(near) if self._link.connect else None
+                far = socket.create_connection(self._forward, timeout=5)
                 far.settimeout(None)
-                if self._link.connect:
+                if asked is not None:
+                    self.asked.append(asked)
                     near.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
             except OSError:
                 if self._ended.is_set():
@@ -121,7 +126,7 @@ class SlowLink:
                 return
 
 
-def _asked_of_a_proxy(near: socket.socket) -> Address:
+def _asked_of_a_proxy(near: socket.socket) -> str:
     """Whom it is to be connected with. Raises OSError for anything but CONNECT."""
     head = b""
     while not head.endswith(b"\r\n\r\n"):
@@ -132,8 +137,7 @@ def _asked_of_a_proxy(near: socket.socket) -> Address:
     method, target, _ = head.split(b"\r\n")[0].split(b" ")
     if method != b"CONNECT":
         raise OSError("not CONNECT")
-    host, _, port = target.decode().rpartition(":")
-    return host, int(port)
+    return target.decode()
 
 
 def _close(one: socket.socket) -> None:
