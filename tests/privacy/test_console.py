@@ -368,7 +368,7 @@ def test_ledger_and_node_say_what_the_commands_say(site: Site) -> None:
     page = client.get("/node").text
     assert "approved; the coordinator has asked for no round yet" in unescape(page)
     for topic in ("ledger", "audit log", "records"):
-        assert f'<th scope="row" lang="en">{topic}</th>' in page
+        assert f'<th scope="row" class="whole" lang="en">{topic}</th>' in page
     assert "coordinator, port" in page, "what cannot be seen from here is named"
 
 

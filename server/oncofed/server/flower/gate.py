@@ -58,11 +58,10 @@ from flwr.proto.fleet_pb2 import PullMessagesRequest, PullMessagesResponse
 from flwr.supercore.constant import FLEET_HTTP_PUBLIC_KEY_HEADER, FLEET_HTTP_SIGNATURE_HEADER
 from flwr.supercore.primitives.asymmetric import bytes_to_public_key, verify_signature
 from flwr.supercore.protobuf.constants import PROTOBUF_MEDIA_TYPE
-from google.protobuf.message import DecodeError
 from starlette.responses import PlainTextResponse, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from oncofed.protocol.wire_form import LARGEST_MESSAGE
+from oncofed.protocol.wire_form import LARGEST_MESSAGE, WrongForm, parsed
 from oncofed.server.deployment.allowance import Allowances, whose
 from oncofed.server.deployment.door import Peer
 from oncofed.server.deployment.folder import LOOPBACK
@@ -332,8 +331,8 @@ class Gate:
 
     async def _is_there_work(self, question: bytes) -> bool:
         try:
-            node = PullMessagesRequest.FromString(question).node.node_id
-        except DecodeError:  # Flower says what is wrong with it
+            node = parsed(PullMessagesRequest, question).node.node_id
+        except WrongForm:  # Flower says what is wrong with it
             return True
         return self._work is None or await self._work.is_there_work(node)
 
