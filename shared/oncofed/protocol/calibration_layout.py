@@ -64,6 +64,17 @@ def calibration_round_of(plan: StudyPlan, round_: int) -> CalibrationRound | Non
     return CalibrationRound(False, number - of_entities, 2 * before)
 
 
+def one_of_each_kind(plan: StudyPlan) -> tuple[int, ...]:
+    """A calibration round of each kind that the plan has: by entity they compute something else."""
+    first = plan.training.rounds - plan.training.calibration_rounds + 1
+    kinds = {}
+    for round_ in range(max(first, 1), plan.training.rounds + 1):
+        found = calibration_round_of(plan, round_)
+        if found is not None:
+            kinds[found.of_entities] = round_
+    return tuple(sorted(kinds.values()))
+
+
 def course_begins(model: ModelSpec) -> int:
     """Where the numbers of the common course over time begin."""
     return SUMS * len(model.endpoints) * (1 + len(model.comparators))

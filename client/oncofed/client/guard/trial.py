@@ -33,6 +33,7 @@ from oncofed.privacy.mask_graph import graph_of
 from oncofed.privacy.noise import OperatingSystemNoise
 from oncofed.privacy.policy import SitePolicy
 from oncofed.protocol.answer_times import READING, answer_times_of
+from oncofed.protocol.calibration_layout import one_of_each_kind
 from oncofed.protocol.messages import AnyRequest, ContributeRequest, SummariseRequest
 from oncofed.protocol.plan import StudyPlan
 from oncofed.protocol.summary_spec import SummaryKind
@@ -179,8 +180,8 @@ def measured(
 
     try:
         reading, kept = shortest(read), read()
-        # A calibration round computes something else, and the last round is one where there is any.
-        kinds = {1, plan.training.rounds if plan.training.calibration_rounds else 1} if plan.trains else set()
+        # A calibration round computes something else, and one of tumour entities something else again.
+        kinds = {1, *one_of_each_kind(plan)} if plan.trains else set()
         kinds |= _barest_round(plan)
         rounds = [ContributeRequest(plan.hash, site, number, 0, plan.roster, weights) for number in sorted(kinds)]
         summaries = [

@@ -20,6 +20,7 @@ from oncofed.client.guard.policy_file import read_policy
 from oncofed.client.guard.trial import STEPS_SECONDS, Seconds, measured, refuse_if_slow
 from oncofed.client.patients import gain_sums
 from oncofed.client.patients.calibration_sums import calibration_sum
+from oncofed.client.patients.entity_sums import entity_sum
 from oncofed.client.patients.gain_sums import shares_held
 from oncofed.cohort.schema import ModalityEncoding
 from oncofed.errors import PrivacyRefusal
@@ -27,6 +28,7 @@ from oncofed.privacy.bounded_sum import BoundedSum
 from oncofed.protocol.plan import StudyPlan
 from oncofed.protocol.summary_spec import SummaryKind
 from oncofed.survival.comparators import Comparator
+from oncofed.survival.entity_levels import EntityLevels
 from oncofed.survival.layers import Layer
 
 
@@ -121,6 +123,34 @@ def test_a_calibration_round_is_measured_as_well(node: InstalledNode, monkeypatc
     node.guard().offer_plan(node.offer(calibrated))
     assert tried(node, plan, lambda: now[0]).round_ == 0.0
     assert tried(node, calibrated, lambda: now[0]).round_ == 50.0
+
+
+def test_a_calibration_round_of_tumour_entities_is_measured_as_well(
+    node: InstalledNode, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With many entities it takes longer than any other round."""
+    now = [0.0]
+
+    def slowly(*given: Any) -> BoundedSum:
+        now[0] += 50.0
+        return entity_sum(*given)
+
+    monkeypatch.setattr(guard_module, "entity_sum", slowly)
+    plan = node.plan()
+    levels = replace(plan.model, entity_levels=EntityLevels((0,), 1.0))
+    training = replace(plan.training, rounds=5, calibration_rounds=4)
+    privacy = replace(plan.privacy, noise_multiplier=12.0)
+    by_entity = replace(plan, model=levels, training=training, privacy=privacy)
+    approval = node.approve(plan)
+    took = measured(
+        by_entity,
+        site=SITE,
+        policy=read_policy(node.folder.policy).source(SOURCE).site_policy,
+        file=node.approvals.patients_file(approval),
+        sha256=approval.patients_sha256,
+        clocks=(lambda: now[0],),
+    )
+    assert took.round_ == 50.0
 
 
 @pytest.mark.parametrize("kind", [SummaryKind.COMPARISON, SummaryKind.VALUE])
