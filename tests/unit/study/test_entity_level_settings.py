@@ -101,6 +101,13 @@ def test_too_few_calibration_rounds_are_a_fault_of_the_plan(tmp_path: Path) -> N
     assert faults(4) == []
 
 
+def test_a_plan_that_only_measures_such_a_model_calibrates_nothing_and_may_run(tmp_path: Path) -> None:
+    """As a validation study's: the model of another plan, and no round."""
+    plan = replace(asked(tmp_path), training=TrainingSpec(rounds=0))
+    assert plan.model.entity_levels is not None
+    assert strategy_faults(plan) == ()
+
+
 def open_settings(folder: Path, more: str = "", *, patients: int = 5_000) -> PlanSettings:
     (folder / "schema.toml").write_text(SCHEMA)
     head = f'[study]\nname = "small"\nexpected_patients = {patients}\n[data]\nschema = "schema.toml"\n'

@@ -165,6 +165,8 @@ def strategy_faults(plan: StudyPlan) -> tuple[Fault, ...]:
 def _faults_of_calibration(plan: StudyPlan) -> list[Fault]:
     """What calibration rounds cannot do: they are made of the sum of all."""
     training, faults = plan.training, []
+    if not plan.trains and not training.calibration_rounds:  # another plan may have trained its model, with levels
+        return []
     if plan.model.entity_levels is not None and training.calibration_rounds < FEWEST_WITH_ENTITIES:
         what = f"calibration by tumour entity needs {FEWEST_WITH_ENTITIES} or more"
         faults.append((what, "Ask for a tenth of the rounds or so, or leave calibration_by_entity out."))
