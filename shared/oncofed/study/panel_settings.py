@@ -24,7 +24,7 @@ from oncofed.errors import Fault
 from oncofed.file_model import Known, Rule, Wrong
 from oncofed.protocol.plan import TrainingMode
 from oncofed.study.budget_part import the_rest, with_part
-from oncofed.study.chosen_settings import OPEN, calibration_error, column_variances, expectation, settled
+from oncofed.study.chosen_settings import BY_ENTITY, OPEN, calibration_error, column_variances, expectation, settled
 from oncofed.study.explanation_settings import ExplanationRequest
 from oncofed.study.held_out_settings import HeldOutRequest
 from oncofed.study.plan_settings import PlanSettings
@@ -207,5 +207,6 @@ def of_panel(settings: PlanSettings, request: PanelRequest, schema: StudySchema,
     return replace(
         panel,
         training=replace(training, calibration_rounds=0),
-        left_open=tuple(key for key in panel.left_open if key != "training.calibration_rounds"),
+        calibration_by_entity=False,
+        left_open=tuple(key for key in panel.left_open if key not in (BY_ENTITY, "training.calibration_rounds")),
     )

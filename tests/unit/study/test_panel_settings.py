@@ -16,7 +16,7 @@ from oncofed.file_reading import read_declared
 from oncofed.protocol.plan import PrivacyMode, TrainingMode
 from oncofed.server.deployment.study_commands import study
 from oncofed.study.budget import budget_in_words, offers
-from oncofed.study.chosen_settings import calibration_error, settled
+from oncofed.study.chosen_settings import OPEN, calibration_error, settled
 from oncofed.study.panel_settings import (
     CALIBRATED_TO,
     MARKERS,
@@ -113,6 +113,41 @@ def test_calibration_rounds_are_left_out_where_noise_makes_them_harmful() -> Non
     assert calibration_error(fixed, few, hospitals=20) == pytest.approx(by_hand, rel=0.01)
     quiet = of_panel(asked(mode=PrivacyMode.DISTRIBUTED, dropouts=2, colluding=2), request, few, hospitals=20)
     assert settled(quiet, few, hospitals=20).training.calibration_rounds == 3
+
+
+def test_without_calibration_rounds_a_panel_has_no_levels_of_entities() -> None:
+    """Noise that makes three rounds harmful leaves enough of two entities, where patients are few."""
+    head, _, rest = SCHEMA.partition("[modality.rna_expression]")[0].partition("[schema]\n")
+    entity = """
+[[marker]]
+name = "tumour"
+modality = "clinical"
+kind = "categorical"
+categories = ["lung", "bowel"]
+reference_category = "lung"
+"""
+    numbers = "".join(
+        f"""
+[[marker]]
+name = "m{place}"
+modality = "clinical"
+kind = "continuous"
+unit = "z"
+plausible_range = [-10, 10]
+centre = 0
+scale = 1
+"""
+        for place in range(39)
+    )
+    few = parse_schema(
+        f'{head}[schema]\ntumour_entity = "tumour"\n{rest}missing_flags = "none"\n{entity}{numbers}', where="schema"
+    )
+    shared = {"mode": PrivacyMode.DISTRIBUTED, "dropouts": 2, "colluding": 2}
+    noisy = replace(asked(epsilon=3.0, **shared), expected_patients=700)
+    assert settled(replace(noisy, left_open=OPEN), few, hospitals=20).calibration_by_entity  # of itself
+    fixed = settled(of_panel(noisy, PanelRequest(markers=40), few, hospitals=20), few, hospitals=20)
+    assert fixed.training.calibration_rounds == 0
+    assert not fixed.calibration_by_entity
 
 
 def test_auto_and_a_size_are_one_too_many() -> None:
