@@ -258,8 +258,11 @@ def training(known: Known) -> str:
 def _calibration_rounds(known: Known) -> str:
     if not known.plan.training.calibration_rounds:
         return ""
+    what = "level and spread of all risks"
+    if known.plan.model.entity_levels is not None:
+        what = "level and spread of all risks, their common course over time, and the level of each tumour entity"
     return (
-        f"The last {known.whole('calibration_rounds')} rounds of training set level and spread of all risks right, "
+        f"The last {known.whole('calibration_rounds')} rounds of training set {what} right, "
         "on patients who are trained on."
     )
 

@@ -17,6 +17,7 @@ from oncofed.server.card.known import Known, Origin
 from oncofed.server.card.missing_texts import missing_texts_in_words
 from oncofed.server.card.model_card import model_card
 from oncofed.study.reporting import Reporting
+from oncofed.survival.entity_levels import EntityLevels
 
 RUNS = {
     "a table": simulated(),
@@ -163,3 +164,12 @@ def test_hospitals_that_did_not_train_are_told_with_what_one_more_may_expect() -
 def _answer(known: Known, number: str) -> str:
     (found,) = [each["text"] for each in checklist_json(known)["items"] if each["item"] == number]
     return str(found)
+
+
+def test_the_card_says_that_calibration_was_by_tumour_entity_where_it_was() -> None:
+    known = simulated()
+    training = replace(known.plan.training, calibration_rounds=4)
+    levels = replace(known.plan.model, entity_levels=EntityLevels((0,), 1.0))
+    for model, told in ((known.plan.model, False), (levels, True)):
+        said = _answer(replace(known, plan=replace(known.plan, model=model, training=training)), "12f")
+        assert ("the level of each tumour entity" in said) is told
