@@ -222,7 +222,7 @@ def test_ten_questions_of_an_approver(browser: Browser, tmp_path: Path) -> None:
                 "UNUSUAL:", "NOT PROTECTED:", within=words
             ),
             "Are the other hospitals who they say they are?": lambda reader: reader.follows(plan.study).sees(
-                "not verified", "Verified here: 0 of 1 other hospitals.", within=words
+                "not verified", "Verified here: 0 of 1 other hospital.", within=words
             ),
             "Has my colleague said yes already, and when?": lambda reader: reader.sees(
                 "wants it approved:", SECOND, within="tbody tr:first-child"

@@ -215,8 +215,8 @@ def _promise(plan: StudyPlan, say: Language) -> Iterator[str]:
         return
     planned, repeated = _planned(plan, say)
     yield say(
-        "PROMISE TO A PATIENT: epsilon %(planned)s at delta %(delta)s after %(what)s; %(largest)s if %(repeated)s are "
-        "needed, never more. Unit: one patient of one hospital; compared: your data with that patient and without. In "
+        "PROMISE TO A PATIENT: epsilon %(planned)s at delta %(delta)s after %(what)s; %(largest)s if %(repeated)s, "
+        "never more. Unit: one patient of one hospital; compared: your data with that patient and without. In "
         "words: whatever anybody concludes from all that leaves, they would conclude nearly as likely had the patient "
         "stayed away; no event becomes more than %(times)s times as likely, but for a chance of %(delta)s.",
         planned=say.figures(f"{cost.planned:.2f}"),
@@ -266,14 +266,20 @@ def _planned(plan: StudyPlan, say: Language) -> tuple[str, str]:
         planned = (
             say("the figures", context="after") if plan.validates is not None else say("the count", context="after")
         )
-        return planned, say("all repeated attempts")
+        return planned, say("all repeated attempts are needed")
     rounds, reserve = plan.training.rounds, plan.privacy.reserve_rounds
     if not plan.summaries:
-        return say("%(rounds)s rounds", rounds=rounds), say("all %(reserve)s reserve rounds", reserve=reserve)
+        return say("%(rounds)s rounds", rounds=rounds), say.several(
+            "the reserve round is needed", "all %(count)s reserve rounds are needed", reserve
+        )
     names = ", ".join(summary.name for summary in plan.summaries)
     return (
         say("%(rounds)s rounds and %(summaries)s", rounds=rounds, summaries=names),
-        say("all %(reserve)s reserve rounds and all repeated attempts", reserve=reserve),
+        say.several(
+            "the reserve round and all repeated attempts are needed",
+            "all %(count)s reserve rounds and all repeated attempts are needed",
+            reserve,
+        ),
     )
 
 

@@ -213,7 +213,11 @@ def _disk(folder: NodeFolder) -> Iterator[Finding]:
 
 def _policy(folder: NodeFolder) -> Iterator[Finding]:
     policy = read_policy(folder.policy)
-    yield Finding("policy", Verdict.FINE, f"{len(policy.sources)} data source(s), no unknown field")
+    yield Finding(
+        "policy",
+        Verdict.FINE,
+        f"{len(policy.sources)} data source{'' if len(policy.sources) == 1 else 's'}, no unknown field",
+    )
     for source in policy.sources:
         if source.counted_with:
             what = f"{source.name}: epsilon {source.site_policy.largest_epsilon:g}{shared_in_words(source)}"

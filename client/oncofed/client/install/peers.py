@@ -64,14 +64,21 @@ def peers_in_words(plan: StudyPlan, peers: Sequence[Peer], *, site: str, say: La
     lines = [f"{member.site:24s} {card_in_words(member)}  {_state(member, known, cards, say)}" for member in others]
     verified = sum(card_of(member) in cards for member in others)
     lines.append(
-        say("Verified here: %(verified)s of %(others)s other hospitals.", verified=verified, others=len(others))
+        say.several(
+            "Verified here: %(verified)s of %(count)s other hospital.",
+            "Verified here: %(verified)s of %(count)s other hospitals.",
+            len(others),
+            verified=verified,
+        )
     )
     if plan.privacy.shares is not None:
         lines.append(
-            say(
-                "This study's noise is shared. It withstands %(colluding)s hospitals that side with the coordinator, "
+            say.several(
+                "This study's noise is shared. It withstands %(count)s hospital that sides with the coordinator, "
                 "and each that is not verified counts as one: the coordinator could have invented it.",
-                colluding=plan.privacy.colluding,
+                "This study's noise is shared. It withstands %(count)s hospitals that side with the coordinator, "
+                "and each that is not verified counts as one: the coordinator could have invented it.",
+                plan.privacy.colluding,
             )
         )
     lines.append(

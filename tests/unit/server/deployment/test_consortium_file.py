@@ -12,6 +12,7 @@ from oncofed.privacy.accounting import GaussianRelease, epsilon_of
 from oncofed.protocol.plan import Member
 from oncofed.protocol.plan_words import cost_of, noise_share, plan_in_words
 from oncofed.server.deployment.consortium_file import plan_for, read_consortium
+from oncofed.words.languages import language_called
 
 STUDIES = Path(__file__).parents[4] / "simulations" / "studies"
 TEMPLATES = Path(__file__).parents[4] / "server" / "oncofed" / "server" / "templates"
@@ -113,6 +114,23 @@ def test_words_for_a_data_protection_officer_hold_the_figures() -> None:
         plan.hash,
     ):
         assert expected in one_line
+
+
+@pytest.mark.parametrize(
+    ("language", "reserve", "said"),
+    [
+        ("en", 1, "if the reserve round is needed, never more"),
+        ("en", 2, "if all 2 reserve rounds are needed, never more"),
+        ("de", 1, "wenn die Reserverunde gebraucht wird, nie mehr"),
+        ("de", 2, "wenn alle 2 Reserverunden gebraucht werden, nie mehr"),
+    ],
+)
+def test_one_reserve_round_is_told_as_one(language: str, reserve: int, said: str) -> None:
+    consortium = read_consortium(TEMPLATES / "study.toml")
+    plan = plan_for(consortium, members=MEMBERS, coordinator_public_key=b"", bundle_sha256="")
+    plan = replace(plan, privacy=replace(plan.privacy, reserve_rounds=reserve))
+    words = plan_in_words(plan, consortium.schema, parameters=1234, patients=40, say=language_called(language))
+    assert said in " ".join(words.split())
 
 
 def test_joining_costs_a_small_hospital_more() -> None:
