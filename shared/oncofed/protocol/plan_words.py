@@ -270,13 +270,13 @@ def _planned(plan: StudyPlan, say: Language) -> tuple[str, str]:
     rounds, reserve = plan.training.rounds, plan.privacy.reserve_rounds
     if not plan.summaries:
         return say("%(rounds)s rounds", rounds=rounds), say.several(
-            "the reserve round is needed", "all %(count)s reserve rounds are needed", reserve
+            "the %(count)s reserve round is needed", "all %(count)s reserve rounds are needed", reserve
         )
     names = ", ".join(summary.name for summary in plan.summaries)
     return (
         say("%(rounds)s rounds and %(summaries)s", rounds=rounds, summaries=names),
         say.several(
-            "the reserve round and all repeated attempts are needed",
+            "the %(count)s reserve round and all repeated attempts are needed",
             "all %(count)s reserve rounds and all repeated attempts are needed",
             reserve,
         ),

@@ -119,9 +119,9 @@ def test_words_for_a_data_protection_officer_hold_the_figures() -> None:
 @pytest.mark.parametrize(
     ("language", "reserve", "said"),
     [
-        ("en", 1, "if the reserve round is needed, never more"),
+        ("en", 1, "if the 1 reserve round is needed, never more"),
         ("en", 2, "if all 2 reserve rounds are needed, never more"),
-        ("de", 1, "wenn die Reserverunde gebraucht wird, nie mehr"),
+        ("de", 1, "wenn die 1 Reserverunde gebraucht wird, nie mehr"),
         ("de", 2, "wenn alle 2 Reserverunden gebraucht werden, nie mehr"),
     ],
 )
