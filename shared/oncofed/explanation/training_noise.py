@@ -13,6 +13,9 @@ together; here they are left out, so that after a spread that was narrowed the t
 **Which weights stand out.** Among hundreds of markers some reach twice the deviation by chance, so a marker stands out
 from `STANDS_OUT` deviations on. docs/explanations.md says what that finds and misses on patients whose truth is known.
 
+The weights of tumour entities that calibration rounds have moved (`moved_by_entity`) have another noise, which depends
+on how many events each entity has: of these nothing is told.
+
 What it does not know: chance in the patients themselves, and markers that go together. A weight that stands out is not
 noise of training; it may still be another marker's.
 
@@ -29,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oncofed.privacy.releases import release_of_round
-from oncofed.protocol.plan import Strategy, StudyPlan, TrainingMode, TrainingSpec
+from oncofed.protocol.plan import ModelSpec, Strategy, StudyPlan, TrainingMode, TrainingSpec
 from oncofed.words.language import later
 
 FloatArray = NDArray[np.float64]
@@ -63,6 +66,11 @@ def deviation(plan: StudyPlan) -> float | None:
     rounds = training.rounds - training.calibration_rounds
     noise = (rng.normal(scale=scale, size=_WEIGHTS) for _ in range(rounds))
     return float(trained_on(noise, training).std())
+
+
+def moved_by_entity(model: ModelSpec) -> tuple[int, ...]:
+    """Columns whose weights have the noise of calibration rounds of tumour entities, too: `deviation` is not theirs."""
+    return () if model.entity_levels is None else model.entity_levels.entity_columns
 
 
 def trained_on(means: Iterator[FloatArray], training: TrainingSpec) -> FloatArray:

@@ -32,7 +32,7 @@ from oncofed.client.pages.wording import (
     span_with_unit,
 )
 from oncofed.cohort.schema import Kind, Marker, Modality
-from oncofed.explanation.training_noise import in_words
+from oncofed.explanation.training_noise import in_words, moved_by_entity
 from oncofed.words.language import ENGLISH, Language, later
 from oncofed.words.markers import marker_label, shown_unit, source_label
 from oncofed.words.names import capital, modality_name
@@ -202,7 +202,7 @@ def marker_rows(
     found = []
     for place in np.argsort(-np.abs(relevance), kind="stable"):
         source, part = prognosis.sources[place], float(relevance[place])
-        alone = None if by_noise is None else float(by_noise[place])
+        alone = None if by_noise is None or np.isnan(by_noise[place]) else float(by_noise[place])
         column = position.get(source)
         if column is None:
             if abs(part) >= _FLAT:
@@ -216,13 +216,18 @@ def marker_rows(
 
 
 def by_noise_alone(hospital: HospitalPrognosis, prognosis: EndpointPrognosis, row: int) -> FloatArray | None:
-    """(sources,): the deviation of a weight times the length of a source's encoded columns, and the spread here."""
+    """(sources,): the deviation of a weight times the length of a source's encoded columns, and the spread here.
+
+    NaN where calibration by tumour entity moved the weights: with what noise, nobody knows beforehand.
+    """
     if hospital.weight_noise is None:
         return None
     place = {source: index for index, source in enumerate(prognosis.sources)}
     squares = np.zeros(len(prognosis.sources))
     for column, value in zip(hospital.columns, hospital.encoded(row)[0], strict=True):
         squares[place[column.source]] += float(value) ** 2
+    for number in moved_by_entity(hospital.network.spec):
+        squares[place[hospital.columns[number].source]] = np.nan
     return np.asarray(abs(prognosis.slope) * hospital.weight_noise * np.sqrt(squares))
 
 

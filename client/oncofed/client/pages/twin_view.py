@@ -285,5 +285,5 @@ def _layers(hospital: HospitalPrognosis, row: int, found: Outlook, peers: Peers,
         usual = float(disclosure.means(moved[peers.rows], disclosure.tops(moved))[0]) if told else None
         alone = 0.0 if by_noise is None else math.sqrt(float((by_noise[own] ** 2).sum()))
         total = totals[kind]
-        layers.append(Layer(total, in_words(total.log_hazard_ratio / alone) if alone else "", usual))
+        layers.append(Layer(total, in_words(total.log_hazard_ratio / alone) if alone > 0 else "", usual))
     return tuple(layers)

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from oncofed.cohort.encoding import Column, Role, columns
 from oncofed.cohort.schema import Kind, Marker, StudySchema
-from oncofed.explanation.training_noise import deviation, in_words
+from oncofed.explanation.training_noise import deviation, in_words, moved_by_entity
 from oncofed.protocol.plan import ModelSpec, StudyPlan
 from oncofed.words.language import ENGLISH, Language
 from oncofed.words.markers import category_label, is_decimal_logarithm, shown_unit, source_label
@@ -65,10 +65,11 @@ def against_noise(plan: StudyPlan, schema: StudySchema, weights: NDArray[np.floa
     if alone is None:
         return {}
     start, inputs = plan.model.baseline_parameters, columns(schema)
+    not_known = {inputs[number].source for number in moved_by_entity(plan.model)}
     largest: dict[str, float] = {}
     for column, weight in zip(inputs, weights[start : start + len(inputs)].tolist(), strict=True):
         largest[column.source] = max(largest.get(column.source, 0.0), abs(weight) / alone)
-    return {source: in_words(times) for source, times in largest.items()}
+    return {source: in_words(times) for source, times in largest.items() if source not in not_known}
 
 
 def _effect(column: Column, marker: Marker | None, schema: StudySchema, weight: float, say: Language) -> LinearEffect:

@@ -15,7 +15,7 @@ from tests.pages_hospital import ENTITY, GRID, Served, hospital, served
 
 from oncofed.client.pages.accounts import Role
 from oncofed.client.pages.hospital import HospitalPrognosis
-from oncofed.client.pages.marker_rows import MarkerRow, reasons_of
+from oncofed.client.pages.marker_rows import MarkerRow, by_noise_alone, reasons_of
 from oncofed.client.pages.missing_markers import completeness
 from oncofed.client.pages.patient_view import PatientView, Status, patient_view
 from oncofed.client.pages.patient_words import (
@@ -28,6 +28,8 @@ from oncofed.client.pages.patient_words import (
 )
 from oncofed.cohort.schema import Endpoint, Modality
 from oncofed.explanation.training_noise import STANDS_OUT
+from oncofed.survival.entity_levels import EntityLevels
+from oncofed.survival.network import network_with, parameter_vector
 
 HOSPITAL = replace(hospital(), weight_noise=0.05)
 ROW = 5
@@ -195,6 +197,22 @@ def test_a_marker_stands_out_only_beyond_the_noise_of_training_and_sums_have_the
     four = [marker(f"x{each}", Modality.LABORATORY, limit / 2 + 0.001, 0.1) for each in range(4)]
     (*_, rest) = reasons_of([*strong, *four], whole=45 + 2 * limit + 0.004)
     assert rest.noise == "stands out", "twice the noise of one, and four times its effect"
+
+
+def test_of_a_marker_that_calibration_by_entity_moves_no_noise_is_told() -> None:
+    own = HOSPITAL.endpoint(0).sources[0]
+    moved = tuple(place for place, column in enumerate(HOSPITAL.columns) if column.source == own)
+    spec = replace(HOSPITAL.network.spec, entity_levels=EntityLevels(moved, 1.0))
+    network = network_with(spec, parameter_vector(HOSPITAL.network))
+    before = by_noise_alone(HOSPITAL, HOSPITAL.endpoint(0), ROW)
+    after = by_noise_alone(replace(HOSPITAL, network=network), HOSPITAL.endpoint(0), ROW)
+    assert before is not None
+    assert after is not None
+    assert np.isnan(after).tolist() == [source == own for source in HOSPITAL.endpoint(0).sources]
+    assert after[1:].tolist() == before[1:].tolist()
+    rows = patient_view(replace(HOSPITAL, network=network), ROW, endpoint=0).markers
+    assert {row.by_noise is None for row in rows} == {True, False}
+    assert all(not (row.noise or row.noise_range) for row in rows if row.by_noise is None)
 
 
 def test_each_rows_noise_is_the_length_of_its_columns_times_the_deviation_and_the_spread_here(

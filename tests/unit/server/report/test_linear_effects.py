@@ -12,7 +12,8 @@ from tests.unit.server.report.fake_studies import fake_plan, fake_schema
 from oncofed.cohort.cohort import Cohort
 from oncofed.cohort.encoding import columns, encode
 from oncofed.cohort.schema import StudySchema
-from oncofed.server.report.linear_effects import LinearEffect, linear_effects
+from oncofed.server.report.linear_effects import LinearEffect, against_noise, linear_effects
+from oncofed.survival.entity_levels import EntityLevels
 from oncofed.survival.network import PrognosisNetwork, network_with, parameter_vector
 
 SCHEMA = fake_schema()
@@ -120,3 +121,13 @@ def test_equal_effects_keep_the_order_of_the_schema() -> None:
     found = linear_effects(spec, SCHEMA, np.zeros(spec.parameters))["os"]
     assert len(found) == len(columns(SCHEMA))
     assert found[0] == LinearEffect("age", "15 years more", 0.0)
+
+
+def test_of_a_marker_that_calibration_by_entity_moves_nobody_says_whether_it_stands_out() -> None:
+    """Its weights have another noise than the others. Here smoking stands for the tumour entity."""
+    plan, weights = fake_plan(SCHEMA), parameter_vector(hand_made())
+    assert set(against_noise(plan, SCHEMA, weights)) == {"age", "female_sex", "smoking", "albumin"}
+    by_entity = replace(plan, model=replace(plan.model, entity_levels=EntityLevels((2, 3), 1.0)))
+    found = against_noise(by_entity, SCHEMA, weights)
+    assert set(found) == {"age", "female_sex", "albumin"}
+    assert found["albumin"] == "stands out"
